@@ -117,8 +117,8 @@ class DistributedDataParallel(torch.nn.Module):
             bucket by bucket, and each bucket leaves at once. See sgp_torch.backward.
         bucket_mb: the least size of such a bucket in MB; default: a twentieth of the model, between 1 and 4.
         algorithm, graph, peers, overlap, encoding, local_steps, slow_momentum, slow_every, mode, workers_per_node, timeout,
-            seed, second_moment, elastic, rounds: see sgp_torch.options.Options. The environment gives defaults, SGP_TORCH_ALGORITHM and
-            so on.
+            seed, second_moment, elastic, rounds: see sgp_torch.options.Options. The environment gives defaults,
+            SGP_TORCH_ALGORITHM and so on.
         Other keywords of torch's class are accepted: they concern the all-reduce of gradients, and have no effect here.
 
     Raises:

@@ -304,8 +304,8 @@ class Plan:
         environment = {name: text for name, text in os.environ.items() if name not in dropped}
         exported = {
             "transport": "SGP_TRANSPORT", "join": "SGP_JOIN", "interface": "SGP_INTERFACE", "ports": "SGP_PORTS",
-            "key-file": "SGP_KEY_FILE", "encryption": "SGP_ENCRYPTION", "join-timeout": "SGP_JOIN_TIMEOUT_MS", "peer-timeout": "SGP_PEER_TIMEOUT_MS",
-            "workers-per-node": "SGP_TORCH_WORKERS_PER_NODE",
+            "key-file": "SGP_KEY_FILE", "encryption": "SGP_ENCRYPTION", "join-timeout": "SGP_JOIN_TIMEOUT_MS",
+            "peer-timeout": "SGP_PEER_TIMEOUT_MS", "workers-per-node": "SGP_TORCH_WORKERS_PER_NODE",
         }  # fmt: skip
         environment.update({name: str(given[option]) for option, name in exported.items() if option in given})
         if self.goes_on:
