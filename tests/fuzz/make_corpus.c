@@ -112,6 +112,30 @@ static void make_handshakes(void) {
     make_handshake("caller-not-keyed", REPAIR | CALLER | KEYED, 0, SGP_PURPOSE_LINK, NULL);
 }
 
+/* ---- records ---- */
+
+static void make_record(const char *name, unsigned switches, unsigned before, unsigned at,
+                        const void *over, size_t count) {
+    bytes_t bytes = {0};
+    corpus_add_byte(&bytes, switches);
+    corpus_add_byte(&bytes, before);
+    corpus_add_byte(&bytes, at);
+    corpus_add(&bytes, over, count);
+    corpus_write("record", name, &bytes);
+}
+
+static void make_records(void) {
+    enum { CHACHA = 0x02, CLEAR = 0x04, OVER = 0x08 };
+    static const unsigned char zeros[84];
+    make_record("good", OVER, 2, 0, NULL, 0);
+    make_record("good-chacha", OVER | CHACHA, 0, 0, NULL, 0);
+    make_record("good-clear", OVER | CLEAR, 3, 0, NULL, 0);
+    make_record("head", OVER, 1, 0, "\1", 1);
+    make_record("contents", OVER | CLEAR, 1, 9, "d", 1);
+    make_record("tag", OVER | CHACHA, 1, 70, "tag", 3);
+    make_record("of-nobody", 0, 1, 0, zeros, sizeof zeros);
+}
+
 /* ---- chunks ---- */
 
 static const sgp_header_t header = {.kind = SGP_KIND_PUSH,
@@ -541,6 +565,7 @@ int main(int argc, char **argv) {
     }
     root = argv[argc - 1];
     make_handshakes();
+    make_records();
     make_chunks();
     make_streams();
     make_endpoints();
