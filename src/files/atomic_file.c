@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -54,9 +55,10 @@ static sgp_status_t sync_directory(const char *directory) {
 
 sgp_status_t atomic_file_replace(const char *directory, const char *name,
                                  const atomic_file_part_t *parts, int count) {
-    char path[PATH_MAX], part_path[PATH_MAX];
+    char path[PATH_MAX], part_path[PATH_MAX], suffix[32];
+    snprintf(suffix, sizeof suffix, ".%ld.part", (long)getpid());
     sgp_status_t status = join(directory, name, "", path);
-    if (!status) status = join(directory, name, ".part", part_path);
+    if (!status) status = join(directory, name, suffix, part_path);
     if (status) return status;
     unlink(part_path); /* of a killed process */
     int file = open(part_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -70,6 +72,15 @@ sgp_status_t atomic_file_replace(const char *directory, const char *name,
         return status;
     }
     return sync_directory(directory);
+}
+
+bool atomic_file_is_part(const char *file, const char *name) {
+    size_t length = strlen(name);
+    if (strncmp(file, name, length) != 0) return false;
+    const char *rest = file + length;
+    if (rest[0] == '.' && isdigit((unsigned char)rest[1]))
+        rest += 1 + strspn(rest + 1, "0123456789");
+    return strcmp(rest, ".part") == 0;
 }
 
 sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,

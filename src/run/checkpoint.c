@@ -248,7 +248,7 @@ void checkpoint_restart_clock(run_t *run) {
  * it sees. *place: among the nodes that are there after it. */
 static sgp_status_t prepare(run_t *run, sgp_status_t status, place_t *place) {
     const char *output = run->options->output;
-    if (!status) status = checkpoint_folder_prepare(output, run->step, place->number);
+    if (!status) status = checkpoint_folder_prepare(output, run->step, place->number, place->nodes);
     status = agreement_share(run->group, status);
     *place = find_place(run);
     return status;
@@ -331,7 +331,7 @@ sgp_status_t checkpoint_write_alone(run_t *run, const char *directory) {
     checkpoint_origin_t origin = origin_alone(run);
     sgp_alone_t alone;
     sgp_status_t status = check_finite(run);
-    if (!status) status = checkpoint_folder_prepare(directory, run->step, 0);
+    if (!status) status = checkpoint_folder_prepare(directory, run->step, 0, 1);
     if (status) return status;
     contents_t *contents = contents_create(run, true, &alone);
     if (!contents) return SGP_ERR_NO_MEMORY;

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,16 +35,14 @@ static bool parse_step(const char *name, uint64_t *step) {
     return strcmp(name, again) == 0;
 }
 
-/* The rank in "node-R.safetensors" or "node-R.safetensors.part"; -1: another file. */
+/* The rank in "node-R.safetensors" or a part of it; -1: another file. */
 static int parse_rank(const char *name) {
     char again[CHECKPOINT_NAME];
     if (strncmp(name, "node-", 5) != 0) return -1;
     long rank = strtol(name + 5, NULL, 10);
     if (rank < 0 || rank > INT_MAX) return -1;
     checkpoint_file_name((int)rank, again);
-    size_t length = strlen(again);
-    if (strncmp(name, again, length) != 0) return -1;
-    return name[length] == '\0' || strcmp(name + length, ".part") == 0 ? (int)rank : -1;
+    return strcmp(name, again) == 0 || atomic_file_is_part(name, again) ? (int)rank : -1;
 }
 
 static sgp_status_t join(char path[PATH_MAX], const char *run, const char *step, const char *file) {
@@ -112,8 +111,15 @@ static void warn(const char *path) {
         sgp_log(SGP_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));
 }
 
-/* Removes the files of this node from the folder of a step, on node 0 those of all nodes. */
-static void remove_files(const char *path, int rank) {
+/* A part that a process of this machine may be writing right now. */
+static bool is_being_written(const char *file) {
+    const char *part = strstr(file, SUFFIX ".");
+    long pid = part ? strtol(part + sizeof SUFFIX, NULL, 10) : 0;
+    return pid > 0 && pid <= INT_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+/* Removes the files of this node from the folder of a step; on node 0 also those of nodes from `nodes` on. */
+static void remove_files(const char *path, int rank, int nodes) {
     DIR *folder = opendir(path);
     if (!folder) {
         warn(path);
@@ -121,21 +127,23 @@ static void remove_files(const char *path, int rank) {
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
         int owner = parse_rank(entry->d_name);
-        if (owner < 0 || (rank != 0 && owner != rank)) continue;
+        bool surplus = rank == 0 && owner >= nodes;
+        if (owner < 0 || (owner != rank && !surplus) || is_being_written(entry->d_name)) continue;
         if (unlinkat(dirfd(folder), entry->d_name, 0) != 0) warn(path);
     }
     closedir(folder);
 }
 
-/* Node 0 also removes those of nodes that the run has no longer. */
-sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank) {
+/* A node that was struck off while it slept may do this while the others write the files of the same step: their parts stay, and so
+ * do the files of the others. */
+sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank, int nodes) {
     char path[PATH_MAX], name[CHECKPOINT_NAME];
     step_name(step, name);
     sgp_status_t status = atomic_file_make_directory(run, CHECKPOINT_FOLDER);
     if (!status) status = join(path, run, "", "");
     if (!status) status = atomic_file_make_directory(path, name);
-    if (!status && rank == 0) status = checkpoint_folder(run, step, path);
-    if (!status && rank == 0) remove_files(path, rank);
+    if (!status) status = checkpoint_folder(run, step, path);
+    if (!status) remove_files(path, rank, nodes);
     if (!status) status = checkpoint_file(run, step, rank, path);
     if (status || unlink(path) == 0 || errno == ENOENT) return status;
     return sgp_fail(SGP_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
@@ -144,7 +152,7 @@ sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank)
 void checkpoint_folder_remove(const char *run, uint64_t step, int rank) {
     char path[PATH_MAX];
     if (checkpoint_folder(run, step, path)) return;
-    remove_files(path, rank);
+    remove_files(path, rank, 0);
     rmdir(path); /* fails while others' files are in it */
 }
 

@@ -33,9 +33,9 @@ sgp_status_t checkpoint_file(const char *run, uint64_t step, int rank, char path
 /* "node-0.safetensors" */
 void checkpoint_file_name(int rank, char name[CHECKPOINT_NAME]);
 
-/* Makes the folder and removes an old file of this node from it; node 0 removes those of all nodes that it sees. Between
- * this and the writing the nodes wait for each other. SGP_ERR_IO, logged. */
-sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank);
+/* Makes the folder and removes an old file of this node from it; node 0 also those of nodes that a run of so many nodes does not have.
+ * Between this and the writing the nodes wait for each other. SGP_ERR_IO, logged. */
+sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank, int nodes);
 
 /* Removes this node's files of that step, on node 0 those of all nodes, and the folder if it is
  * then empty. Warns of a file that cannot be removed. */

@@ -48,18 +48,15 @@ bool run_files_finished(const json_t *summary) {
 
 /* ---- removing ---- */
 
-/* "NAME.part" or "config-3.json" of a killed run. */
+/* A part of a file, or "config-3.json", of a killed run. */
 static bool is_leftover(const char *name) {
-    char whole[NAME_MAX + 1];
+    char config[NAME_MAX + 1];
     int rank, length = 0;
-    snprintf(whole, sizeof whole, "%s", name);
-    char *part = strrchr(whole, '.');
-    bool half = part && strcmp(part, ".part") == 0;
-    if (half) *part = '\0';
-    for (int i = 0; half && i < NAMES; i++)
-        if (strcmp(whole, names[i]) == 0) return true;
-    return sscanf(whole, "config-%d.json%n", &rank, &length) == 1 && whole[length] == '\0' &&
-           length > 0;
+    for (int i = 0; i < NAMES; i++)
+        if (atomic_file_is_part(name, names[i])) return true;
+    if (sscanf(name, "config-%d.json%n", &rank, &length) != 1 || length == 0) return false;
+    snprintf(config, sizeof config, "config-%d.json", rank);
+    return name[length] == '\0' || atomic_file_is_part(name, config);
 }
 
 static bool is_event_file(const char *name) {

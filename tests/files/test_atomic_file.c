@@ -63,10 +63,33 @@ static void replaces_and_appends(void **state) {
 static void a_leftover_part_is_replaced(void **state) {
     const fixture_t *fixture = *state;
     char part[128];
-    snprintf(part, sizeof part, "%s.part", fixture->path);
+    snprintf(part, sizeof part, "%s.%ld.part", fixture->path, (long)getpid());
     write_file(part, "left over", 9);
     assert_int_equal(replace(fixture, "new"), SGP_OK);
     assert_holds(fixture, "new");
+}
+
+/* Another process that writes the same file keeps its part. */
+static void the_part_of_another_stays(void **state) {
+    const fixture_t *fixture = *state;
+    char part[128];
+    snprintf(part, sizeof part, "%s.1.part", fixture->path);
+    write_file(part, "of another", 10);
+    assert_int_equal(replace(fixture, "new"), SGP_OK);
+    assert_int_equal(unlink(part), 0);
+    assert_holds(fixture, "new");
+}
+
+static void parts_are_known(void **state) {
+    (void)state;
+    static const struct {
+        const char *file;
+        bool is;
+    } rows[] = {{"it.part", true},     {"it.77.part", true}, {"it", false},
+                {"it.77", false},      {"its.part", false},  {"it.x.part", false},
+                {"it.7x.part", false}, {"it..part", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(atomic_file_is_part(rows[i].file, "it"), rows[i].is);
 }
 
 static void a_full_disk_leaves_the_old_file(void **state) {
@@ -140,6 +163,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(replaces_and_appends),
         TEST(a_leftover_part_is_replaced),
+        TEST(the_part_of_another_stays),
+        TEST(parts_are_known),
         TEST(a_full_disk_leaves_the_old_file),
         TEST(a_full_disk_takes_back_a_partial_line),
         TEST(removes_and_makes_directories),
