@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,11 +110,14 @@ static void warn(const char *path) {
         sgp_log(SGP_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));
 }
 
-/* A part that a process of this machine may be writing right now. */
+/* A part that a process of this machine may be writing right now. One that has ended and was not waited for has no program. */
 static bool is_being_written(const char *file) {
     const char *part = strstr(file, SUFFIX ".");
     long pid = part ? strtol(part + sizeof SUFFIX, NULL, 10) : 0;
-    return pid > 0 && pid <= INT_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+    char path[40], program[1];
+    if (pid <= 0) return false;
+    snprintf(path, sizeof path, "/proc/%ld/exe", pid);
+    return readlink(path, program, sizeof program) >= 0 || errno == EACCES;
 }
 
 /* Removes the files of this node from the folder of a step; on node 0 also those of nodes from `nodes` on. */
