@@ -567,7 +567,7 @@ WRONG_OPTIONS = [
     ("peers", 2**40, "1 or more"),
     ("overlap", -1, '0 or more steps, or "async"'),
     ("overlap", "late", '0 or more steps, or "async"'),
-    ("encoding", "int8", "one of float32, bfloat16, float16"),
+    ("encoding", "int7", "one of float32, bfloat16, float16"),
     ("local_steps", 0, "1 or more"),
     ("slow_momentum", 1.0, "at least 0 and below 1"),
     ("slow_momentum", float("nan"), "at least 0 and below 1"),
