@@ -17,7 +17,8 @@ static size_t block_at(size_t n, size_t i) {
 /* Both halves have `half` codes; the last of `upper` may be none of the block's, and is 0. */
 SGP_VECTOR static void pack(size_t half, unsigned char *restrict s, const int8_t *restrict lower,
                             const int8_t *restrict upper) {
-    for (size_t i = 0; i < half; i++) s[i] = (unsigned char)((lower[i] & 15) | upper[i] << 4);
+    for (size_t i = 0; i < half; i++)
+        s[i] = (unsigned char)((lower[i] & 15) | (upper[i] & 15) << 4);
 }
 
 /* To a byte's lower half, and from there with its sign. */

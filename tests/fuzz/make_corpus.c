@@ -24,7 +24,7 @@ static bool check, failed;
 
 void corpus_add(bytes_t *bytes, const void *more, size_t count) {
     FUZZ_CHECK(bytes->count + count <= sizeof bytes->at);
-    memcpy(bytes->at + bytes->count, more, count);
+    if (count) memcpy(bytes->at + bytes->count, more, count);
     bytes->count += count;
 }
 

@@ -516,10 +516,12 @@ static void test_reasons_are_printable(void **state) {
     speak(&sides[0], &tapes[0], &none, 0);
     hear(&sides[1], &tapes[0], &heard[1], 0);
     speak(&sides[1], &tapes[1], &none, 1);
-    hear(&sides[0], &tapes[1], &heard[0], 0);
+    while (hear(&sides[0], &tapes[1], &heard[0], 0)) {
+    }
     sgp_handshake_refuse(&sides[0], "bad \x1b[31m\n line");
     speak(&sides[0], &tapes[0], &none, 0);
-    hear(&sides[1], &tapes[0], &heard[1], 0);
+    while (hear(&sides[1], &tapes[0], &heard[1], 0)) {
+    }
     assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
     assert_string_equal(sides[1].reason, "bad ");
 }
