@@ -220,10 +220,9 @@ static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs)
     return true;
 }
 
-/* A whole hello, that of `from`: 0 the caller, 1 the answerer. */
+/* The rest of a hello that was checked so far: that of `from`, 0 the caller, 1 the answerer. */
 static bool check_whole(sgp_handshake_t *handshake, int from) {
     const unsigned char *theirs = handshake->hello[from];
-    if (!check_hello(handshake, theirs)) return false;
     if (sodium_memcmp(theirs + AT_NONCE, handshake->hello[!from] + AT_NONCE, SGP_NONCE_BYTES) ==
         0) {
         fail(handshake, "it sends our own hello back");
@@ -261,8 +260,9 @@ static void repeat_purpose(sgp_handshake_t *handshake) {
 /* In the answerer: the caller's hello has arrived. */
 static void received_hello(sgp_handshake_t *handshake) {
     memcpy(handshake->hello[0], handshake->in, SGP_HELLO_BYTES);
+    if (!check_hello(handshake, handshake->in)) return;
     if (handshake->secrets) { /* what is encrypted follows */
-        if (check_hello(handshake, handshake->in)) want(handshake, WANT_FIRST, SGP_OPENING_BYTES);
+        want(handshake, WANT_FIRST, SGP_OPENING_BYTES);
         return;
     }
     repeat_purpose(handshake);
@@ -457,9 +457,8 @@ void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes) {
 static bool agrees_on_encryption(sgp_handshake_t *handshake) {
     int mine = handshake->hello[!handshake->caller][AT_ENCRYPTION],
         theirs = handshake->hello[handshake->caller][AT_ENCRYPTION];
-    if (!handshake->secrets || mine + theirs != SGP_ENCRYPTION_ON + SGP_ENCRYPTION_OFF ||
-        mine == theirs)
-        return true;
+    bool contradict = mine + theirs == SGP_ENCRYPTION_ON + SGP_ENCRYPTION_OFF; /* each of 0 to 2 */
+    if (!handshake->secrets || !contradict) return true;
     sgp_handshake_refuse(handshake, mine == SGP_ENCRYPTION_ON
                                         ? "it wants no encryption, and here it is on"
                                         : "it wants encryption, and here it is off");

@@ -102,6 +102,14 @@ bool sgp_seal_measure(const unsigned char head[SGP_SEAL_HEAD], size_t *bytes) {
     return true;
 }
 
+bool sgp_seal_arriving(const unsigned char *record, size_t have, size_t *bytes) {
+    *bytes = SGP_SEAL_HEAD;
+    if (have < SGP_SEAL_HEAD) return true;
+    if (!sgp_seal_measure(record, bytes)) return false;
+    *bytes += SGP_SEAL_OVERHEAD;
+    return true;
+}
+
 bool sgp_seal_open(sgp_seal_t *seal, const unsigned char head[SGP_SEAL_HEAD],
                    const unsigned char *sealed, size_t bytes, void *contents) {
     unsigned char tag[SGP_SEAL_TAG], none[1];

@@ -58,6 +58,10 @@ bool sgp_seal_close(sgp_seal_t *seal, const void *contents, size_t bytes, unsign
 /* Bytes of the contents of the record with this head; false: no record has so many. */
 bool sgp_seal_measure(const unsigned char head[SGP_SEAL_HEAD], size_t *bytes);
 
+/* Bytes of the record of which the first `have` have arrived in `record`: those of its head, until that is whole. false: its head
+ * is that of no record. */
+bool sgp_seal_arriving(const unsigned char *record, size_t have, size_t *bytes);
+
 /* contents: (bytes) of the next record, whose head is `head` and whose rest is `sealed` (bytes + SGP_SEAL_TAG). false: it is
  * not the next record of this connection's other side; what is in `contents` then must not be used. */
 bool sgp_seal_open(sgp_seal_t *seal, const unsigned char head[SGP_SEAL_HEAD],

@@ -70,15 +70,6 @@ ssize_t sgp_records_send(sgp_records_t *records, int socket, size_t *meant) {
 
 /* ---- receiving ---- */
 
-/* Bytes of the record that is arriving, as far as its head is known. false: it is none. */
-static bool measure(const sgp_records_t *records, size_t *bytes) {
-    *bytes = SGP_SEAL_HEAD;
-    if (records->have < SGP_SEAL_HEAD) return true;
-    if (!sgp_seal_measure(records->in, bytes)) return false;
-    *bytes += SGP_SEAL_OVERHEAD;
-    return true;
-}
-
 /* Where the contents of a record belong. NULL: nowhere, so it is no record that we send. */
 static void *place(sgp_stream_t *stream, size_t bytes) {
     struct iovec pieces[2];
@@ -99,18 +90,20 @@ static bool open_record(sgp_records_t *records, sgp_stream_t *stream, size_t rec
     return true;
 }
 
-ssize_t sgp_records_receive(sgp_records_t *records, int socket, sgp_stream_t *stream, bool *more) {
-    size_t record;
-    bool good = measure(records, &record);
-    size_t wanted = record > SGP_SEAL_HEAD ? record + SGP_SEAL_HEAD : record;
-    ssize_t got = good ? recv(socket, records->in + records->have, wanted - records->have, 0) : 0;
-    if (good && got <= 0) return got;
-    records->have += (size_t)got;
-    *more = records->have == wanted;
-    good = good && measure(records, &record);
-    if (good && record > SGP_SEAL_HEAD && records->have >= record)
-        good = open_record(records, stream, record);
-    if (good) return got;
+static ssize_t altered(void) {
     errno = EBADMSG;
     return -1;
+}
+
+ssize_t sgp_records_receive(sgp_records_t *records, int socket, sgp_stream_t *stream, bool *more) {
+    size_t record;
+    if (!sgp_seal_arriving(records->in, records->have, &record)) return altered();
+    size_t wanted = records->have < SGP_SEAL_HEAD ? record : record + SGP_SEAL_HEAD;
+    ssize_t got = recv(socket, records->in + records->have, wanted - records->have, 0);
+    if (got <= 0) return got;
+    records->have += (size_t)got;
+    *more = records->have == wanted;
+    if (!sgp_seal_arriving(records->in, records->have, &record)) return altered();
+    if (records->have < record || open_record(records, stream, record)) return got;
+    return altered();
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define ROOM (SGP_SEAL_MOST + SGP_SEAL_OVERHEAD) /* for a record */
+
 bool sgp_sealed_begin(sgp_sealed_t *sealed, sgp_handshake_t *handshake) {
     *sealed = (sgp_sealed_t){.have = 0};
     return sgp_handshake_seals(handshake, &sealed->seals);
@@ -14,19 +16,12 @@ bool sgp_sealed_begin(sgp_sealed_t *sealed, sgp_handshake_t *handshake) {
 
 void sgp_sealed_fini(sgp_sealed_t *sealed) {
     sgp_seals_destroy(&sealed->seals);
-    if (sealed->in) sodium_memzero(sealed->in, SGP_SEALED_ROOM); /* it can hold what was secret */
+    if (sealed->in) sodium_memzero(sealed->in, ROOM); /* it can hold what was secret */
     free(sealed->in);
     *sealed = (sgp_sealed_t){.have = 0};
 }
 
 /* ---- receiving ---- */
-
-/* Bytes of the record that is arriving, as far as its head is known. 0: it is none. */
-static size_t record_bytes(const sgp_sealed_t *sealed) {
-    size_t bytes;
-    if (sealed->have < SGP_SEAL_HEAD) return SGP_SEAL_HEAD;
-    return sgp_seal_measure(sealed->in, &bytes) ? bytes + SGP_SEAL_OVERHEAD : 0;
-}
 
 /* The record is whole: its contents take its place. */
 static bool open_record(sgp_sealed_t *sealed) {
@@ -45,23 +40,24 @@ static size_t take(sgp_sealed_t *sealed, void *place, size_t wanted) {
     return now;
 }
 
+static ssize_t fails(int error) {
+    errno = error;
+    return -1;
+}
+
 ssize_t sgp_sealed_receive(sgp_sealed_t *sealed, int socket, void *place, size_t wanted) {
     if (!sealed->seals.in) return recv(socket, place, wanted, 0);
-    if (!sealed->in && !(sealed->in = malloc(SGP_SEALED_ROOM))) {
-        errno = ENOMEM;
-        return -1;
-    }
+    if (!sealed->in && !(sealed->in = malloc(ROOM))) return fails(ENOMEM);
     while (sealed->at == sealed->end) {
-        size_t bytes = record_bytes(sealed);
-        ssize_t got = bytes ? recv(socket, sealed->in + sealed->have, bytes - sealed->have, 0) : 0;
-        if (bytes && got <= 0) return got;
+        size_t record;
+        if (!sgp_seal_arriving(sealed->in, sealed->have, &record)) return fails(EBADMSG);
+        if (sealed->have == record) {
+            if (!open_record(sealed)) return fails(EBADMSG);
+            continue;
+        }
+        ssize_t got = recv(socket, sealed->in + sealed->have, record - sealed->have, 0);
+        if (got <= 0) return got;
         sealed->have += (size_t)got;
-        if (bytes && sealed->have < SGP_SEAL_OVERHEAD) continue;
-        bytes = record_bytes(sealed);
-        bool good = bytes && (sealed->have < bytes || open_record(sealed));
-        if (good) continue;
-        errno = EBADMSG;
-        return -1;
     }
     return (ssize_t)take(sealed, place, wanted);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bytes of a connection once the handshake is over: where there is a key they travel in records (wire/seal.h), else as they
- * are. For connections that carry few messages; connection.c, which carries vectors, has records of its own, of which the parts
- * here are the common ones. Not thread-safe. Called by group/join. */
+ * are. For connections that carry few messages; those that carry vectors use records.h. Not thread-safe. Called by group/join. */
 #ifndef SGP_TRANSPORT_TCP_SEALED_H
 #define SGP_TRANSPORT_TCP_SEALED_H
 
@@ -9,13 +8,10 @@
 
 #include <sys/types.h>
 
-/* A record that arrives: its bytes, and those of the next head. */
-#define SGP_SEALED_ROOM (SGP_SEAL_MOST + SGP_SEAL_OVERHEAD + SGP_SEAL_HEAD)
-
 /* Embedded; zeros are a connection without a key. */
 typedef struct sgp_sealed {
     sgp_seals_t seals; /* owned */
-    unsigned char *in; /* (SGP_SEALED_ROOM) owned; NULL: not used yet */
+    unsigned char *in; /* a record's room; owned; NULL: not used yet */
     size_t have;       /* bytes of a record in it */
     size_t at, end;    /* contents of the record before, in it: not taken yet */
 } sgp_sealed_t;
