@@ -10,10 +10,6 @@
 
 enum { LEVELS = 7, BLOCK_BYTES = SGP_SCALE_BYTES + SGP_BLOCK / 2 };
 
-static size_t block_at(size_t n, size_t i) {
-    return n - i < SGP_BLOCK ? n - i : SGP_BLOCK;
-}
-
 /* Both halves have `half` codes; the last of `upper` may be none of the block's, and is 0. */
 SGP_VECTOR static void pack(size_t half, unsigned char *restrict s, const int8_t *restrict lower,
                             const int8_t *restrict upper) {
@@ -34,7 +30,7 @@ static void encode(size_t n, void *s, const float *x) {
     unsigned char *at = s;
     int8_t codes[SGP_BLOCK + 1];
     for (size_t i = 0; i < n; i += SGP_BLOCK, at += BLOCK_BYTES) {
-        size_t count = block_at(n, i), half = (count + 1) / 2;
+        size_t count = sgp_quantize_block(n, i), half = (count + 1) / 2;
         uint32_t largest = sgp_quantize_largest(count, x + i);
         uint32_t scale = sgp_quantize(count, codes, x + i, largest, LEVELS);
         codes[count] = 0;
@@ -47,7 +43,7 @@ static void decode(size_t n, float *x, const void *s) {
     const unsigned char *at = s;
     int8_t codes[SGP_BLOCK + 1];
     for (size_t i = 0; i < n; i += SGP_BLOCK, at += BLOCK_BYTES) {
-        size_t count = block_at(n, i), half = (count + 1) / 2;
+        size_t count = sgp_quantize_block(n, i), half = (count + 1) / 2;
         uint32_t scale;
         memcpy(&scale, at, sizeof scale);
         unpack(half, codes, codes + half, at + SGP_SCALE_BYTES);
@@ -56,9 +52,7 @@ static void decode(size_t n, float *x, const void *s) {
 }
 
 static void round_within(size_t n, float *t, const float *x, uint32_t largest) {
-    int8_t codes[SGP_BLOCK];
-    uint32_t scale = sgp_quantize(n, codes, x, largest, LEVELS);
-    sgp_dequantize(n, t, codes, scale);
+    sgp_quantize_round(n, t, x, largest, LEVELS);
 }
 
 SGP_VECTOR static bool are_codes(size_t half, const unsigned char *s) {
@@ -72,7 +66,7 @@ static bool is_valid(size_t n, const void *s) {
     const unsigned char *at = s;
     bool valid = true;
     for (size_t i = 0; i < n; i += SGP_BLOCK, at += BLOCK_BYTES) {
-        size_t count = block_at(n, i), half = (count + 1) / 2;
+        size_t count = sgp_quantize_block(n, i), half = (count + 1) / 2;
         uint32_t scale;
         memcpy(&scale, at, sizeof scale);
         valid &= sgp_scale_is_valid(scale, LEVELS);

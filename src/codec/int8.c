@@ -10,14 +10,10 @@
 
 enum { LEVELS = 127, BLOCK_BYTES = SGP_SCALE_BYTES + SGP_BLOCK };
 
-static size_t block_at(size_t n, size_t i) {
-    return n - i < SGP_BLOCK ? n - i : SGP_BLOCK;
-}
-
 static void encode(size_t n, void *s, const float *x) {
     unsigned char *at = s;
     for (size_t i = 0; i < n; i += SGP_BLOCK, at += BLOCK_BYTES) {
-        size_t count = block_at(n, i);
+        size_t count = sgp_quantize_block(n, i);
         uint32_t largest = sgp_quantize_largest(count, x + i);
         uint32_t scale =
             sgp_quantize(count, (int8_t *)at + SGP_SCALE_BYTES, x + i, largest, LEVELS);
@@ -30,14 +26,13 @@ static void decode(size_t n, float *x, const void *s) {
     for (size_t i = 0; i < n; i += SGP_BLOCK, at += BLOCK_BYTES) {
         uint32_t scale;
         memcpy(&scale, at, sizeof scale);
-        sgp_dequantize(block_at(n, i), x + i, (const int8_t *)at + SGP_SCALE_BYTES, scale);
+        sgp_dequantize(sgp_quantize_block(n, i), x + i, (const int8_t *)at + SGP_SCALE_BYTES,
+                       scale);
     }
 }
 
 static void round_within(size_t n, float *t, const float *x, uint32_t largest) {
-    int8_t codes[SGP_BLOCK];
-    uint32_t scale = sgp_quantize(n, codes, x, largest, LEVELS);
-    sgp_dequantize(n, t, codes, scale);
+    sgp_quantize_round(n, t, x, largest, LEVELS);
 }
 
 SGP_VECTOR static bool are_codes(size_t n, const unsigned char *codes) {
@@ -53,7 +48,7 @@ static bool is_valid(size_t n, const void *s) {
         uint32_t scale;
         memcpy(&scale, at, sizeof scale);
         valid &= sgp_scale_is_valid(scale, LEVELS);
-        valid &= are_codes(block_at(n, i), at + SGP_SCALE_BYTES);
+        valid &= are_codes(sgp_quantize_block(n, i), at + SGP_SCALE_BYTES);
     }
     return valid;
 }

@@ -15,9 +15,16 @@
 #ifndef SGP_CODEC_QUANTIZE_H
 #define SGP_CODEC_QUANTIZE_H
 
+#include "base/encoded.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Numbers of the block that begins with number i of n. */
+static inline size_t sgp_quantize_block(size_t n, size_t i) {
+    return n - i < SGP_BLOCK ? n - i : SGP_BLOCK;
+}
 
 /* The bits of the largest absolute value of x (n), as of a float32. From 0x7f800000 on: a number is not finite. */
 uint32_t sgp_quantize_largest(size_t n, const float *x);
@@ -28,6 +35,14 @@ uint32_t sgp_quantize(size_t n, int8_t *codes, const float *x, uint32_t largest,
 
 /* x (n) <- codes (n) times the scale with these bits. */
 void sgp_dequantize(size_t n, float *x, const int8_t *codes, uint32_t scale);
+
+/* t (n) <- what x (n) becomes on the way. x may be t. */
+static inline void sgp_quantize_round(size_t n, float *t, const float *x, uint32_t largest,
+                                      int levels) {
+    int8_t codes[SGP_BLOCK];
+    uint32_t scale = sgp_quantize(n, codes, x, largest, levels);
+    sgp_dequantize(n, t, codes, scale);
+}
 
 /* Whether a sender can have made a scale with these bits, of finite numbers. */
 bool sgp_scale_is_valid(uint32_t scale, int levels);
