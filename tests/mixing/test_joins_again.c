@@ -84,7 +84,6 @@ static void train(run_t *run, sgp_mixer_t *mixer, int rank) {
             CHECK(!"a step of a member");
             break;
         }
-        usleep(500);
         if (rank == 1 && atomic_load(&run->ends) && !atomic_load(&run->stop_at))
             atomic_store(&run->stop_at, step + 20);
         stop_at = atomic_load(&run->stop_at);
