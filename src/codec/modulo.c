@@ -152,7 +152,7 @@ bool sgp_modulo_encode(const sgp_modulo_t *code, size_t count, void *s, const fl
     return finite;
 }
 
-/* What is left of (M/2 - 1) delta when keeping has moved z. A quarter of delta pays for the rounding of z, whose unit is
+/* The rest of (M/2 - 1) delta once keeping has moved z. A quarter of delta pays for the rounding of z, whose unit is
  * delta/4 at most, and of sums of moves. */
 static float reach_of(int bits, float delta, float moved) {
     return ((float)((1 << (bits - 1)) - 1) - 0.25f) * delta - moved;

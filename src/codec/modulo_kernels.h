@@ -27,7 +27,7 @@ static inline int modulo_low_width(int bits) {
 extern const uint32_t sgp_modulo_weights[MODULO_BLOCK];
 #define MODULO_WEIGHTS_SUM 0xffef1a80u /* mod 2^32 */
 
-/* What a block needs beside its numbers. */
+/* The parameters with which a block is encoded. */
 typedef struct modulo_scale {
     float delta, inverse; /* a power of two, and 1 / delta; both normal */
 } modulo_scale_t;

@@ -62,7 +62,7 @@ const char *division_print(const division_rule_t *rule, char text[DIVISION_TEXT]
     return text;
 }
 
-/* What no division can do without. */
+/* Conditions that every division has to meet. */
 static sgp_status_t check(const division_rule_t *rule, int nodes, int classes, uint64_t count) {
     char text[DIVISION_TEXT];
     if (count < (uint64_t)nodes)

@@ -16,7 +16,7 @@
     "classes must be the same. An epoch is as long as that of the node with the most samples, "    \
     "and one with fewer goes through them again in another order. Pixels are normalised by mean "  \
     "and deviation over all nodes. Each node's test set counts, every sample with the same "       \
-    "weight. What a lost node had is not read any more."
+    "weight. After a node is lost, the others do not read its data."
 
 #define MORE_CLIP                                                                                  \
     "Each process scales its own gradient, the mean over its batch, if its norm is above C. That " \
