@@ -3,8 +3,9 @@
  * [ENCODING [ROUNDS]]`.
  *
  * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), library (MPI's own
- * all-reduce, over MPI), memcpy (every process copies the vector once, as a reference). NODES 0:
- * this process is one node of a launcher (SGP_TRANSPORT=mpi under mpirun). BYTES: size of the
+ * all-reduce, over MPI), memcpy (every process copies the vector once, as a reference). With
+ * "+elastic" behind it the group goes on without nodes that are lost (none is). NODES 0: this
+ * process is one node of a launcher (SGP_TRANSPORT=mpi under mpirun). BYTES: size of the
  * vector in float32. ENCODING: float32 (default), bfloat16, float16. ROUNDS: of a step (1); below 0:
  * so many steps of one round count as one. Prints milliseconds per step, from barrier to barrier
  * over STEPS steps, CPU milliseconds of one process, and the consensus distance. The environment
@@ -12,6 +13,7 @@
  * rounds. */
 #include <sgp/sgp.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ typedef struct work {
     size_t count; /* floats */
     int steps;
     int rounds; /* of a step; below 0: steps of one round */
+    bool elastic;
     char directory[64];
 } work_t;
 
@@ -76,7 +79,8 @@ static sgp_status_t steps(const work_t *work, sgp_mixer_t *mixer, int count) {
 static int node(const work_t *work, int rank) {
     sgp_log_set(print_log, NULL, SGP_LOG_WARNING);
     sgp_group_t *group;
-    sgp_group_options_t place = {.rank = rank, .size = work->nodes, .rendezvous = work->directory};
+    sgp_group_options_t place = {
+        .rank = rank, .size = work->nodes, .rendezvous = work->directory, .elastic = work->elastic};
     if (sgp_group_join(&place, &group) != SGP_OK) return 1;
     rank = sgp_group_rank(group);
     sgp_mixer_t *mixer = NULL;
@@ -125,7 +129,8 @@ int main(int argc, char **argv) {
     sgp_encoding_t encoding = SGP_ENCODING_FLOAT32;
     if (argc < 5 || argc > 7 || (argc > 5 && sgp_encoding_parse(argv[5], &encoding) != SGP_OK)) {
         fprintf(stderr,
-                "usage: %s sgp|allreduce|library|memcpy NODES BYTES STEPS [ENCODING [ROUNDS]]\n",
+                "usage: %s sgp[+elastic]|allreduce[+elastic]|library|memcpy NODES BYTES STEPS "
+                "[ENCODING [ROUNDS]]\n",
                 argv[0]);
         return 2;
     }
@@ -140,6 +145,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s: NODES is 0 to 64, BYTES at least 4, STEPS at least 1\n", argv[0]);
         return 2;
     }
+    char *elastic = strstr(argv[1], "+elastic");
+    work.elastic = elastic != NULL;
+    if (elastic) *elastic = 0;
     if (work.nodes == 0) return node(&work, 0);
     if (!mkdtemp(work.directory)) return 1;
     int failed = start_nodes(&work);
