@@ -104,8 +104,8 @@ typedef struct sgp_group_options {
     uint32_t rejoin_incarnation;
 
     /* sgp_encryption_t, of messages over tcp between nodes that have a key. With a key they are authenticated in every case.
-     * Nodes of which one says on and another one off do not come together. 0: SGP_ENCRYPTION ("auto", "on", "off"), else
-     * encrypted between machines. */
+     * A node with on and one with off do not come together. 0: SGP_ENCRYPTION of the environment ("auto", "on", "off"), else
+     * encrypted between machines; any other value overrides the environment. */
     uint64_t encryption;
 } sgp_group_options_t;
 

@@ -91,9 +91,44 @@ static void test_order(void **state) {
     unlink(path);
 }
 
+/* An option overrides the environment, "auto" too; without one the environment decides. */
+static void test_encryption(void **state) {
+    (void)state;
+    static const struct {
+        const char *environment;
+        uint64_t option;
+        sgp_encryption_t encryption;
+    } rows[] = {
+        {NULL, 0, SGP_ENCRYPTION_AUTO},
+        {"", 0, SGP_ENCRYPTION_AUTO},
+        {"auto", 0, SGP_ENCRYPTION_AUTO},
+        {"on", 0, SGP_ENCRYPTION_ON},
+        {"off", 0, SGP_ENCRYPTION_OFF},
+        {"off", SGP_ENCRYPTION_ON, SGP_ENCRYPTION_ON},
+        {"on", SGP_ENCRYPTION_OFF, SGP_ENCRYPTION_OFF},
+        {"on", SGP_ENCRYPTION_AUTO_ALWAYS, SGP_ENCRYPTION_AUTO},
+        {"off", SGP_ENCRYPTION_AUTO_ALWAYS, SGP_ENCRYPTION_AUTO},
+        {NULL, SGP_ENCRYPTION_AUTO_ALWAYS, SGP_ENCRYPTION_AUTO},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sgp_group_options_t options = {.encryption = rows[i].option};
+        sgp_encryption_t encryption = SGP_ENCRYPTION_LAST;
+        if (rows[i].environment) setenv("SGP_ENCRYPTION", rows[i].environment, 1);
+        else unsetenv("SGP_ENCRYPTION");
+        assert_int_equal(sgp_secret_encryption(&options, true, &encryption), SGP_OK);
+        assert_int_equal(encryption, rows[i].encryption);
+    }
+    setenv("SGP_ENCRYPTION", "sometimes", 1);
+    sgp_encryption_t encryption;
+    sgp_group_options_t none = {.encryption = 0}, unknown = {.encryption = SGP_ENCRYPTION_LAST + 1};
+    assert_int_equal(sgp_secret_encryption(&none, true, &encryption), SGP_ERR_INVALID);
+    unsetenv("SGP_ENCRYPTION");
+    assert_int_equal(sgp_secret_encryption(&unknown, true, &encryption), SGP_ERR_INVALID);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_key_files),
-                                       cmocka_unit_test(test_key_file_limits),
-                                       cmocka_unit_test(test_order)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_key_files), cmocka_unit_test(test_key_file_limits),
+        cmocka_unit_test(test_order), cmocka_unit_test(test_encryption)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

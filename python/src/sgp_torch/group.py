@@ -68,10 +68,10 @@ def _milliseconds(name: str, seconds: float | None) -> int:
 
 
 def _encryption(value: str | None) -> int:
-    words = ("auto", "on", "off")
-    if value is not None and value not in words:
+    values = {None: 0, "on": 1, "off": 2, "auto": 3}  # sgp_encryption_t; 0 leaves it to the environment
+    if value not in values:
         raise Error(f"encryption={value!r}: must be auto, on or off")
-    return words.index(value or "auto")
+    return values[value]
 
 
 def _whole(name: str, value: int | None, least: int) -> int:

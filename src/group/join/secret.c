@@ -64,7 +64,7 @@ sgp_status_t sgp_secret_find(const sgp_group_options_t *options, bool *keyed, sg
 
 static sgp_status_t parse_encryption(const char *text, sgp_encryption_t *encryption) {
     static const char *const words[] = {"auto", "on", "off"};
-    for (int i = 0; i <= SGP_ENCRYPTION_LAST; i++) {
+    for (int i = 0; i <= SGP_ENCRYPTION_OFF; i++) {
         *encryption = (sgp_encryption_t)i;
         if (strcmp(text, words[i]) == 0) return SGP_OK;
     }
@@ -78,8 +78,9 @@ sgp_status_t sgp_secret_encryption(const sgp_group_options_t *options, bool keye
     if (options->encryption > SGP_ENCRYPTION_LAST)
         return sgp_fail(SGP_ERR_INVALID, "group: there is no encryption %" PRIu64,
                         options->encryption);
-    *encryption = (sgp_encryption_t)options->encryption;
     if (!options->encryption && text && *text) status = parse_encryption(text, encryption);
+    else if (options->encryption == SGP_ENCRYPTION_AUTO_ALWAYS) *encryption = SGP_ENCRYPTION_AUTO;
+    else *encryption = (sgp_encryption_t)options->encryption;
     if (status != SGP_OK || keyed || *encryption != SGP_ENCRYPTION_ON) return status;
     return sgp_fail(SGP_ERR_INVALID,
                     "encryption is on, and there is no key: give all nodes the same --key-file");

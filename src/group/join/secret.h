@@ -11,8 +11,8 @@
  * one. The errors of sgp_secret_read and sgp_key_make. */
 sgp_status_t sgp_secret_find(const sgp_group_options_t *options, bool *keyed, sgp_key_t *key);
 
-/* Whether messages are encrypted, by the options or else SGP_ENCRYPTION. keyed: there is a key, or will be. SGP_ERR_INVALID,
- * logged: there is no such word, or it asks for encryption without a key. */
+/* *encryption: SGP_ENCRYPTION_AUTO, ON or OFF, by the options or else by SGP_ENCRYPTION of the environment. keyed: there is a key,
+ * or will be. SGP_ERR_INVALID, logged: there is no such word, or it asks for encryption without a key. */
 sgp_status_t sgp_secret_encryption(const sgp_group_options_t *options, bool keyed,
                                    sgp_encryption_t *encryption);
 

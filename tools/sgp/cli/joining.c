@@ -175,7 +175,8 @@ static int milliseconds(double seconds) {
 static uint64_t encryption_of(const joining_t *joining) {
     if (!joining->encryption) return 0;
     if (strcmp(joining->encryption, "on") == 0) return SGP_ENCRYPTION_ON;
-    return strcmp(joining->encryption, "off") == 0 ? SGP_ENCRYPTION_OFF : SGP_ENCRYPTION_AUTO;
+    if (strcmp(joining->encryption, "off") == 0) return SGP_ENCRYPTION_OFF;
+    return SGP_ENCRYPTION_AUTO_ALWAYS;
 }
 
 void joining_options(const joining_t *joining, const char *transport, int size,
