@@ -2,6 +2,7 @@
 #include "wire/handshake.h"
 
 #include "base/bytes.h"
+#include "wire/cpu_aes.h"
 #include "wire/header.h"
 #include "wire/guarded.h"
 
@@ -90,7 +91,7 @@ static void encode_hello(const sgp_hello_t *hello, bool keyed,
     sgp_bytes_put(bytes + AT_INCARNATION, hello->incarnation, 4);
     sgp_bytes_put(bytes + AT_CAPACITY, (uint32_t)hello->capacity, 4);
     sgp_bytes_put(bytes + AT_ENCRYPTION, (uint64_t)hello->encryption, 1);
-    sgp_bytes_put(bytes + AT_AES, sgp_seal_has_aes(), 1);
+    sgp_bytes_put(bytes + AT_AES, sgp_cpu_has_aes(), 1);
     sgp_bytes_put(bytes + AT_MACHINE, hello->machine, 8);
     memcpy(bytes + AT_PROGRAM, hello->version, strnlen(hello->version, sizeof hello->version - 1));
     randombytes_buf(bytes + AT_NONCE, SGP_NONCE_BYTES);

@@ -18,10 +18,6 @@ struct sgp_seal {
     unsigned char key[SGP_NOISE_KEY];
 };
 
-bool sgp_seal_has_aes(void) {
-    return sodium_init() >= 0 && crypto_aead_aes256gcm_is_available();
-}
-
 static bool set_key(sgp_seal_t *seal) {
     return EVP_CipherInit_ex(seal->context, NULL, NULL, seal->key, NULL, seal->closes) == 1;
 }

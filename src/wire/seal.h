@@ -37,9 +37,6 @@ typedef struct sgp_seals {
     bool encrypted; /* or else authenticated alone */
 } sgp_seals_t;
 
-/* Whether this CPU has instructions for AES-256-GCM. */
-bool sgp_seal_has_aes(void);
-
 /* key: (SGP_NOISE_KEY) copied. encrypts: or else the contents travel in the clear, and are authenticated. closes: for sending,
  * or else for receiving. NULL: no memory, or libcrypto does not have the cipher. */
 sgp_seal_t *sgp_seal_create(const unsigned char key[SGP_NOISE_KEY], sgp_seal_cipher_t cipher,
