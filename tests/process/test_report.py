@@ -224,6 +224,40 @@ class Results(ReportTest):
         self.assertIn("2 nodes \u00b7 ring graph \u00b7 seed 1", page.text)
         self.assertIn("4 nodes \u00b7 exponential graph \u00b7 seed 7", page.text)
 
+    def columns(self, *names):
+        text, _ = self.report(*names, "--output", "out")
+        shown = re.findall(r'<td class="n" data-label="(.*?)">(.*?)</td>', text)
+        titles = re.findall(r'<th class="n">(.*?)</th>', text)
+        self.assertEqual([title for title, _ in shown], titles * len(names))
+        return {title: [value for key, value in shown if key == title] for title in titles}
+
+    def test_top_5(self):
+        """Beside the accuracy, if a run has measured it and it can be below 1, as it is for more than five classes."""
+        self.write_summary("earlier")
+        self.write_summary("measured", average_model_top5_accuracy=0.9871)
+        self.write_summary("two-classes", average_model_top5_accuracy=1.0)
+        self.write_diverged("diverged", average_model_top5_accuracy=None)
+        self.assertNotIn("top-5 accuracy", self.columns("earlier", "two-classes", "diverged"))
+        found = self.columns("earlier", "measured", "diverged")
+        self.assertEqual(list(found)[:3], ["accuracy", "top-5 accuracy", "training time"])
+        self.assertEqual(found["top-5 accuracy"], ["\u2013", "98.71\u202f%", "\u2013"])
+
+    def test_parts_of_the_test_set(self):
+        """Nodes evaluate pictures in parts, and the page says so."""
+        self.write_summary("a")
+        for form, said in (("folder", True), ("shards", True), ("idx", False)):
+            with open(self.path("a/config.json"), "w", encoding="utf-8") as file:
+                json.dump({"data": {"format": form}}, file)
+            self.assertEqual("own models, of pictures each on its part of the test set" in " ".join(self.report("a")[1].text), said)
+
+    def test_top_5_of_an_unfinished_run(self):
+        lines = metrics(2, 2)
+        for line in lines:
+            if "test_accuracy" in line:
+                line["average_model_top5_accuracy"] = 0.9 + 0.01 * line["epoch"]
+        self.write_run("a", lines)
+        self.assertEqual(self.columns("a")["top-5 accuracy"], ["92.00\u202f%"])
+
     def test_in_a_browser(self):
         names = [self.write_summary("a"), self.write_summary("b", algorithm="allreduce", seconds=4351.0),
                  self.write_diverged("c", algorithm="osgp"), self.write_summary("d" * 200, seed=2, graph="static-exponential")]
@@ -231,6 +265,9 @@ class Results(ReportTest):
         self.check_in_browser("out/report.html", ["accuracy", "training time", "samples/s"])
         self.report("a")
         self.check_in_browser("a/report.html", ["accuracy", "training time", "samples/s"])
+        self.write_summary("e", average_model_top5_accuracy=0.9871)
+        self.report("e")
+        self.check_in_browser("e/report.html", ["accuracy", "top-5 accuracy", "training time", "samples/s"])
 
 
 class Manual(ProgramTest):

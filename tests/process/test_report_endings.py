@@ -46,6 +46,20 @@ class Endings(ReportTest):
             self.assertEqual("3 in training" in " ".join(page.text), noted)
             shutil.rmtree(self.path("a"))
 
+    def test_bad_pictures_of_an_unfinished_run(self):
+        """Without summary.json they are counted over the epochs and processes in metrics.jsonl, as far as its lines have them."""
+        lines = metrics(2, 2)
+        for line in lines:
+            if "test_accuracy" in line:
+                line["bad_pictures"] = {"replaced": 1 + line["node"], "left_out": line["epoch"]}
+        del lines[-1]["bad_pictures"]
+        self.write_run("a", lines)
+        said = " ".join(self.report("a")[1].text)
+        self.assertIn("could not be read, counted anew in each epoch: 4 in training, with the next one in place of each, and 4 left out",
+                      said)
+        self.write_run("b", metrics(1, 2))
+        self.assertNotIn("could not be read", " ".join(self.report("b")[1].text))
+
     def test_beside_others(self):
         self.write_diverged("a", reason=None)
         self.write_summary("b", algorithm="allreduce")

@@ -42,7 +42,8 @@ typedef struct report_run {
                         "unfinished": there is none */
     char *reason; /* clean text, why it is not finished; NULL: unknown */
     int epochs_done;
-    int damaged_lines; /* of metrics.jsonl, left out */
+    int damaged_lines;         /* of metrics.jsonl, left out */
+    double replaced, left_out; /* pictures that could not be read, of all lines of metrics.jsonl */
     report_curve_t loss, accuracy;
     report_curve_t consensus;   /* distance while training; where that is missing, at evaluations */
     report_curve_t evaluations; /* distance at evaluations, when no message is in flight */

@@ -19,6 +19,10 @@
 /* Results first. The settings that differ are below a run's name. */
 static const report_column_t columns[] = {
     {.title = "accuracy", .key = "average_model_accuracy", .type = CELL_PERCENT},
+    {.title = "top-5 accuracy",
+     .key = "average_model_top5_accuracy",
+     .type = CELL_PERCENT,
+     .optional = true},
     {.title = "training time", .key = "seconds", .type = CELL_DURATION},
     {.title = "samples/s", .key = "samples_per_second", .type = CELL_COUNT},
     {.title = "step, ms", .key = "step_ms.mean", .type = CELL_FIXED, .decimals = 2},
@@ -80,10 +84,11 @@ static bool has_bad_pictures(const report_run_t *run) {
 static void print_bad_pictures(FILE *out, const report_run_t *run) {
     int replaced = (int)report_number(run, "bad_pictures.replaced");
     int left_out = (int)report_number(run, "bad_pictures.left_out");
-    fprintf(out,
-            " Pictures that could not be read: %d in training, with the next one in place of each, "
-            "and %d left out of the test set.",
-            replaced, left_out);
+    fprintf(
+        out,
+        " Pictures that could not be read, counted anew in each epoch: %d in training, with the "
+        "next one in place of each, and %d left out of the test set.",
+        replaced, left_out);
 }
 
 static void print_losses(FILE *out, const report_run_t *run) {
@@ -118,6 +123,13 @@ static void print_banners(FILE *out, const report_t *report) {
 
 /* ---- the results ---- */
 
+/* The optional column is a fraction; 1 is what every model reaches in the top five of at most five classes. */
+static bool is_column(const report_t *report, const report_column_t *column) {
+    for (int i = 0; i < report->count && column->optional; i++)
+        if (report_number(&report->runs[i], column->key) < 1) return true;
+    return !column->optional;
+}
+
 static void print_row(FILE *out, const report_t *report, int number) {
     const report_run_t *run = &report->runs[number];
     char state[REPORT_STATE], *own = report_facts_own(report, run, DOT);
@@ -127,8 +139,19 @@ static void print_row(FILE *out, const report_t *report, int number) {
     page_name_line(out, report->count > 1 ? run->directory : NULL, false);
     page_name_end(out);
     free(own);
-    for (int i = 0; i < COLUMNS; i++) page_cell(out, run, &columns[i]);
+    for (int i = 0; i < COLUMNS; i++)
+        if (is_column(report, &columns[i])) page_cell(out, run, &columns[i]);
     fputs("</tr>\n", out);
+}
+
+/* Pictures are evaluated in parts: a node's own model on the node's part alone. */
+static bool has_pictures(const report_t *report) {
+    for (int i = 0; i < report->count; i++) {
+        const json_t *data = json_object_get(report->runs[i].config, "data");
+        const char *format = json_string_value(json_object_get(data, "format"));
+        if (format && (strcmp(format, "folder") == 0 || strcmp(format, "shards") == 0)) return true;
+    }
+    return false;
 }
 
 static void print_table(FILE *out, const report_t *report) {
@@ -137,14 +160,17 @@ static void print_table(FILE *out, const report_t *report) {
             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Results\">\n"
             "<table class=\"runs%s\">\n<thead><tr><th>run</th>",
             report->count == 1 ? " single" : "");
-    for (int i = 0; i < COLUMNS; i++) page_head_cell(out, &columns[i]);
+    for (int i = 0; i < COLUMNS; i++)
+        if (is_column(report, &columns[i])) page_head_cell(out, &columns[i]);
     fputs("</tr></thead>\n<tbody>\n", out);
     for (int i = 0; i < report->count; i++) print_row(out, report, i);
-    fputs("</tbody>\n</table>\n</div>\n"
-          "<p class=\"soft\">Accuracy is measured on the test set, for the model averaged over the "
-          "nodes; worst and best node, for the nodes\xe2\x80\x99 own models. Step and waiting are "
-          "means over steps and nodes. Training time excludes evaluation.</p>\n</section>\n",
-          out);
+    fprintf(
+        out,
+        "</tbody>\n</table>\n</div>\n"
+        "<p class=\"soft\">Accuracy is measured on the test set, for the model averaged over the "
+        "nodes; worst and best node, for the nodes\xe2\x80\x99 own models%s. Step and waiting are "
+        "means over steps and nodes. Training time excludes evaluation.</p>\n</section>\n",
+        has_pictures(report) ? ", of pictures each on its part of the test set" : "");
 }
 
 /* ---- the rest ---- */

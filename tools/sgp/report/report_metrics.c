@@ -141,6 +141,12 @@ static void add_end(reader_t *reader, double epoch, double step) {
     reader->ends = more;
 }
 
+/* bad: of one process in one epoch; earlier versions did not count them. */
+static void add_bad_pictures(report_run_t *run, const json_t *bad) {
+    run->replaced += fmax(number(bad, "replaced"), 0);
+    run->left_out += fmax(number(bad, "left_out"), 0);
+}
+
 /* Returns false for a line that no run writes. */
 static bool add_line(reader_t *reader, json_t *line) {
     double node = number(line, "node"), step = number(line, "step");
@@ -159,6 +165,7 @@ static bool add_line(reader_t *reader, json_t *line) {
     close_moment(reader, &reader->step);
     add_to_moment(reader, &reader->epoch, line, source, "test_accuracy");
     add_end(reader, number(line, "epoch"), step);
+    add_bad_pictures(reader->run, json_object_get(line, "bad_pictures"));
     json_decref(reader->last_epoch);
     reader->last_epoch = json_incref(line);
     return true;

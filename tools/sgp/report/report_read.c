@@ -92,7 +92,11 @@ static void make_result(report_run_t *run, const json_t *last_epoch) {
         copy(run->result, given, options[i]);
     copy(run->result, json_object_get(run->config, "derived"), "parameters");
     copy(run->result, last_epoch, "average_model_accuracy");
+    copy(run->result, last_epoch, "average_model_top5_accuracy");
     copy(run->result, last_epoch, "consensus_distance");
+    json_object_set_new(
+        run->result, "bad_pictures",
+        json_pack("{s:f, s:f}", "replaced", run->replaced, "left_out", run->left_out));
     add_times(run);
     add_last_points(run);
 }
