@@ -211,7 +211,9 @@ enum { JOBS = sizeof jobs / sizeof jobs[0], OPERANDS = 2 };
 static void print_help(void) {
     puts("usage: sgp data COMMAND [OPTIONS]\n");
     for (size_t i = 0; i < JOBS; i++) printf("  %-9s %s\n", jobs[i].name, jobs[i].help);
-    puts("\nsgp data COMMAND --help lists the options of a command.");
+    puts("\nA data set is fashion-mnist, or a folder of pictures by class, of shards, or of\n"
+         "MNIST's or CIFAR's files.\n\n"
+         "sgp data COMMAND --help lists the options of a command.");
 }
 
 /* Options on all sides of the operands. */

@@ -32,8 +32,7 @@ static const option_t options[] = {
      .initial = "fashion-mnist",
      .wanted = "fashion-mnist or a folder",
      .help = "the data set: fashion-mnist, or a folder of pictures by class, of shards, or of "
-             "MNIST's or "
-             "CIFAR's files"},
+             "MNIST's or CIFAR's files"},
     {.name = "model",
      .argument = "NAME",
      .type = OPTION_CHOICE,

@@ -38,7 +38,8 @@ static const option_t options[] = {
      .offset = AT(data),
      .shown = "none is needed",
      .wanted = "fashion-mnist or a folder",
-     .help = "the data set, which gives the size of the images"},
+     .help = "a data set that sgp train takes, which gives channels and classes of the images, and "
+             "their size if they are MNIST's or CIFAR's"},
     {.name = "image-size",
      .argument = "N",
      .type = OPTION_INT,
