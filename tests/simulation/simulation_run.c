@@ -192,7 +192,7 @@ static sgp_status_t average(node_t *node, int step, call_result_t *found) {
     check_vector(node, step);
     books_least_kept(node->books, node->rank);
     found->total = consensus.w_total;
-    found->weight = weight_of(node);
+    found->weight = node->weight = weight_of(node);
     found->factor = books_rescaled(node->books, node->rank, found->weight);
     found->changes = sgp_fates_changes(node->transport->fates);
     /* One that comes does not know what was before, and what was sent to one that is late counts only when it is here. */
