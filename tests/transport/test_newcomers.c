@@ -132,11 +132,9 @@ static void end(world_t *world) {
     assert_int_equal(atomic_load(&ranks_failures), 0);
 }
 
-/* Sends a vector of one step, and takes it whole at the other end, where chunks of no other come. */
-static void pass(world_t *world, int src, int dst, uint64_t step) {
-    sgp_destination_t to = {dst, 0.5};
+/* Takes a vector of one step whole, where chunks of no other come. */
+static void take(world_t *world, int src, int dst, uint64_t step) {
     sgp_chunk_t chunk;
-    CHECK(send_vector(world->of[src], &to, 1, step, ELEMENTS));
     for (size_t got = 0; got < ELEMENTS && receive_chunk(world->of[dst], &chunk);) {
         CHECK(chunk.header.src == src && chunk.header.step == step);
         CHECK(chunk.header.incarnation == world->seats[src].incarnation);
@@ -144,6 +142,13 @@ static void pass(world_t *world, int src, int dst, uint64_t step) {
         got += chunk.header.elements;
         sgp_transport_release(world->of[dst], &chunk);
     }
+}
+
+/* Sends a vector of one step, and takes it at the other end. */
+static void pass(world_t *world, int src, int dst, uint64_t step) {
+    sgp_destination_t to = {dst, 0.5};
+    CHECK(send_vector(world->of[src], &to, 1, step, ELEMENTS));
+    take(world, src, dst, step);
 }
 
 static void pass_all(world_t *world, uint64_t step) {
@@ -190,6 +195,42 @@ static void before_opening(bool tcp) {
     open_everywhere(&world, 2);
     pass_all(&world, 8);
     end(&world);
+}
+
+/* What a newcomer sends before its seat is opened waits until then: an answer would not reach it. The seat may have had another
+ * member. */
+static void sent_before_opening(bool tcp) {
+    world_t world = found(tcp);
+    sgp_destination_t to = {0, 0.25};
+    sgp_chunk_t chunk;
+    for (uint32_t incarnation = 0; incarnation < 3; incarnation++) {
+        enter(&world, 2, incarnation);
+        CHECK(send_vector(world.of[2], &to, 1, 7, ELEMENTS));
+        assert_int_equal(sgp_transport_receive(world.of[0], &chunk), SGP_ERR_AGAIN);
+        open_everywhere(&world, 2);
+        take(&world, 2, 0, 7);
+        pass_all(&world, 8);
+        part(&world, 2, incarnation % 2 == 0);
+    }
+    end(&world);
+}
+
+/* One that has ended meanwhile: its seat is opened, or it is not. */
+static void sent_in_vain(bool opened) {
+    world_t world = found(false);
+    sgp_destination_t to = {0, 0.25};
+    CHECK(send_vector(enter(&world, 2, 0), &to, 1, 7, ELEMENTS));
+    sgp_transport_destroy(world.of[2]);
+    world.of[2] = NULL;
+    if (opened) assert_int_equal(open_seat(&world, 0, 2), SGP_OK);
+    if (opened) take(&world, 2, 0, 7);
+    end(&world);
+}
+
+static void test_sent_in_vain(void **state) {
+    (void)state;
+    sent_in_vain(true);
+    sent_in_vain(false);
 }
 
 /* ---- a seat that is given again ---- */
@@ -392,6 +433,7 @@ static void seats_given_again(bool tcp) {
 
 BOTH(newcomer_is_one_of_them)
 BOTH(before_opening)
+BOTH(sent_before_opening)
 BOTH(seats_given_again)
 BOTH(held_over)
 BOTH(late)
@@ -406,6 +448,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TESTS(newcomer_is_one_of_them),
         TESTS(before_opening),
+        TESTS(sent_before_opening),
+        cmocka_unit_test(test_sent_in_vain),
         TESTS(seats_given_again),
         TESTS(held_over),
         TESTS(late),

@@ -83,10 +83,20 @@ void sgp_hub_drop_delivery(sgp_loopback_t *hub, delivery_t *delivery) {
 
 /* ---- arrived chunks ---- */
 
-void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery) {
+static bool is_early(const rank_t *receiver, const delivery_t *delivery) {
+    sgp_fates_t *fates = receiver->transport.fates;
+    return sgp_fates_of(fates, delivery->src).state == SGP_FATE_ABSENT ||
+           sgp_fates_incarnation(fates, delivery->src) < delivery->buffer->incarnation;
+}
+
+static void append(delivery_t ***last, delivery_t *delivery) {
     delivery->next = NULL;
-    *receiver->last = delivery;
-    receiver->last = &delivery->next;
+    **last = delivery;
+    *last = &delivery->next;
+}
+
+void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery) {
+    append(is_early(receiver, delivery) ? &receiver->early_last : &receiver->last, delivery);
 }
 
 delivery_t *sgp_hub_queue_take(rank_t *receiver) {
@@ -95,6 +105,26 @@ delivery_t *sgp_hub_queue_take(rank_t *receiver) {
     receiver->first = delivery->next;
     if (!receiver->first) receiver->last = &receiver->first;
     return delivery;
+}
+
+static delivery_t *take_all_early(rank_t *receiver) {
+    delivery_t *early = receiver->early;
+    receiver->early = NULL;
+    receiver->early_last = &receiver->early;
+    return early;
+}
+
+/* A seat has been opened. */
+static void queue_early(rank_t *receiver) {
+    for (delivery_t *next, *at = take_all_early(receiver); at; at = next) {
+        next = at->next;
+        sgp_hub_queue_put(receiver, at);
+    }
+}
+
+static void queue_clear(rank_t *receiver) {
+    receiver->first = NULL;
+    receiver->last = &receiver->first;
 }
 
 /* ---- held chunks ---- */
@@ -168,16 +198,19 @@ static void drop(void *context, delivery_t *delivery) {
     sgp_hub_drop_delivery(hub, delivery);
 }
 
-static void drop_queue(parting_t *parting) {
-    rank_t *receiver = parting->receiver;
-    delivery_t *first = receiver->first;
-    receiver->first = NULL;
-    receiver->last = &receiver->first;
+static void drop_some(parting_t *parting, delivery_t *first) {
     for (delivery_t *next; first; first = next) {
         next = first->next;
         if (comes_back(parting, first)) drop(parting, first);
-        else sgp_hub_queue_put(receiver, first);
+        else sgp_hub_queue_put(parting->receiver, first);
     }
+}
+
+static void drop_queue(parting_t *parting) {
+    delivery_t *first = parting->receiver->first;
+    queue_clear(parting->receiver);
+    drop_some(parting, first);
+    drop_some(parting, take_all_early(parting->receiver));
 }
 
 /* The receiver's thread may still read these, and releases them. */
@@ -268,6 +301,7 @@ void sgp_hub_open(rank_t *rank, int seat, uint32_t incarnation) {
     const rank_t *newcomer = &rank->hub->ranks[seat];
     sgp_fates_open(transport->fates, seat, incarnation);
     sgp_outstanding_opened(transport, seat);
+    queue_early(rank);
     if (newcomer->state == RANK_WORKS && sgp_hub_knows(rank, newcomer)) return;
     sgp_transport_note(transport, seat, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
     sgp_outstanding_gone(transport, seat);
@@ -277,18 +311,33 @@ static bool is_for(void *context, const delivery_t *delivery) {
     return delivery->dst == ((const parting_t *)context)->receiver->transport.rank;
 }
 
+static void drop_each(parting_t *parting, delivery_t *first) {
+    for (delivery_t *next; first; first = next) {
+        next = first->next;
+        drop(parting, first);
+    }
+}
+
 void sgp_hub_clear(rank_t *rank) {
     parting_t parting = {.receiver = rank, .sender = -1};
     sgp_arrivals_remove(&rank->hub->arrivals, is_for, drop, &parting);
-    for (delivery_t *at; (at = sgp_hub_queue_take(rank));) drop(&parting, at);
+    drop_each(&parting, rank->first);
+    queue_clear(rank);
+    drop_each(&parting, take_all_early(rank));
     while (rank->held) sgp_hub_release(rank->hub, rank->held);
+}
+
+static void free_queue(sgp_loopback_t *hub, rank_t *rank) {
+    for (delivery_t *at; (at = sgp_hub_queue_take(rank));) sgp_hub_drop_delivery(hub, at);
+    for (delivery_t *next, *at = take_all_early(rank); at; at = next) {
+        next = at->next;
+        sgp_hub_drop_delivery(hub, at);
+    }
 }
 
 void sgp_hub_free_messages(sgp_loopback_t *hub) {
     for (delivery_t *at; (at = sgp_arrivals_take(&hub->arrivals));) sgp_hub_drop_delivery(hub, at);
-    for (int r = 0; r < hub->options.seats; r++)
-        for (delivery_t *at; (at = sgp_hub_queue_take(&hub->ranks[r]));)
-            sgp_hub_drop_delivery(hub, at);
+    for (int r = 0; r < hub->options.seats; r++) free_queue(hub, &hub->ranks[r]);
     for (int r = 0; r < hub->options.seats; r++)
         while (hub->ranks[r].held) sgp_hub_release(hub, hub->ranks[r].held);
     while (hub->given_up) sgp_hub_release(hub, hub->given_up);

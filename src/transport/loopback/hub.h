@@ -26,6 +26,7 @@ typedef struct rank {
     pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep in real time */
     sem_t turn[SGP_CONTEXTS];             /* the same in virtual time */
     delivery_t *first, **last;            /* arrived, oldest first */
+    delivery_t *early, **early_last;      /* the same, of members whose seats it has not opened */
     delivery_t *held;                     /* received and not released, by `after` */
     size_t in_use;                        /* chunks sent and not yet released */
     pthread_mutex_t shared;               /* the transport's lock, between the two contexts */
@@ -100,7 +101,8 @@ void sgp_hub_open(rank_t *rank, int seat, uint32_t incarnation);
 /* The seat of a rank that is gone is to have a new member: drops what is still on its way to the earlier one. */
 void sgp_hub_clear(rank_t *rank);
 
-/* The receiver's queue, oldest first. take: NULL if it is empty. */
+/* The receiver's queue, oldest first. What a newcomer sends stays outside until its seat is open there, as over tcp, where nobody
+ * takes its connection before. take: NULL if it is empty. */
 void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery);
 delivery_t *sgp_hub_queue_take(rank_t *receiver);
 

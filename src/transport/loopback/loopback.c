@@ -450,6 +450,7 @@ static void begin_rank(rank_t *rank, int number, uint32_t incarnation, sgp_fates
 static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
     rank->hub = hub;
     rank->last = &rank->first;
+    rank->early_last = &rank->early;
     begin_rank(rank, number, 0, rank->transport.fates);
     if (number >= hub->options.size) rank->state = RANK_ABSENT;
     sgp_turns_init(rank);
