@@ -124,10 +124,32 @@ def test_pictures_are_learned_at_the_rates_of_the_program(tmp_path):
     assert found == pytest.approx({step: accuracy.rate_of(step - 1, steps_per_epoch, epochs) for step in found}, rel=1e-5)
 
 
-def test_accuracy_on_pictures_is_measured_once(tmp_path):
-    arguments = ["--output", str(tmp_path), "--pictures", "130", "--epochs", "1", "--seeds", "1", "--rows", "sgp"]
+def test_rows_of_pictures_are_options_of_the_program():
+    accuracy = load("picture_accuracy")
+    assert accuracy.options_of("allreduce") == ["--algorithm", "allreduce"]
+    assert accuracy.options_of("sgp+rounds=auto+fixed-rate") == ["--algorithm", "sgp", "--rounds", "auto", "--fixed-rate"]
+
+
+def measure_pictures(output, *names: str):
+    """(the table, the values by row) of a few pictures; a second call repeats nothing and prints the same."""
+    arguments = ["--output", str(output), "--pictures", "60", "--epochs", "1", "--seeds", "1", "--rows", ",".join(names)]
     table = run("picture_accuracy", *arguments)
     assert run("picture_accuracy", *arguments) == table
-    with open(tmp_path / "samples.jsonl", encoding="utf-8") as file:
-        (value,) = (json.loads(line)["value"] for line in file)
-    assert f"| sgp | {100 * value:.2f} %" in table
+    with open(output / "samples.jsonl", encoding="utf-8") as file:
+        samples = [json.loads(line) for line in file]
+    assert [sample["key"]["row"] for sample in samples] == list(names)
+    return table, {sample["key"]["row"]: sample["value"] for sample in samples}
+
+
+def test_accuracy_on_pictures_is_measured_once(tmp_path):
+    table, values = measure_pictures(tmp_path, "sgp", "sgp+rounds=auto")
+    for row, value in values.items():
+        assert f"| {row} | {100 * value['accuracy']:.2f} %" in table
+        assert value["seconds"] > 0
+    assert values["sgp"]["hash"] != values["sgp+rounds=auto"]["hash"]
+
+
+def test_accuracy_on_pictures_of_torch(tmp_path):
+    pytest.importorskip("torchvision")
+    table, values = measure_pictures(tmp_path, "torch")
+    assert f"| torch | {100 * values['torch']['accuracy']:.2f} %" in table
