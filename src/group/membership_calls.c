@@ -97,6 +97,9 @@ static void choose_at_random(sgp_membership_t *membership) {
     sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
+/* The look before a sleep, or one of the other context, can end the pause, and wakes nobody: so no sleep is longer. */
+#define PAUSED_SLEEP (50 * SGP_MILLISECOND)
+
 sgp_status_t sgp_membership_await_quorum(sgp_membership_t *membership) {
     sgp_status_t status = SGP_OK;
     if (!membership->paused) return status;
@@ -104,7 +107,9 @@ sgp_status_t sgp_membership_await_quorum(sgp_membership_t *membership) {
     while (status == SGP_OK && membership->paused) {
         uint64_t since = sgp_inbox_taken_in(membership->inbox);
         sgp_inbox_collect(membership->inbox);
-        status = sgp_inbox_wait(membership->inbox, since, UINT64_MAX, "the other nodes");
+        if (!membership->paused) break;
+        uint64_t until = sgp_transport_now(membership->transport) + PAUSED_SLEEP;
+        status = sgp_inbox_doze(membership->inbox, since, until, "the other nodes");
     }
     atomic_store(&membership->at_step, false);
     return status;
