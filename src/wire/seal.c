@@ -8,7 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { IV = 12 };
+enum { IV = 12, STACK = 16 << 10 };
 
 /* In memory for secrets. libcrypto has the key schedule in memory of its own, which it erases. */
 struct sgp_seal {
@@ -18,8 +18,12 @@ struct sgp_seal {
     unsigned char key[SGP_NOISE_KEY];
 };
 
+/* What the calls leave on the stack is erased: the dynamic linker, for one, saves the vector registers there when it binds a
+ * function, and they hold the key. */
 static bool set_key(sgp_seal_t *seal) {
-    return EVP_CipherInit_ex(seal->context, NULL, NULL, seal->key, NULL, seal->closes) == 1;
+    bool good = EVP_CipherInit_ex(seal->context, NULL, NULL, seal->key, NULL, seal->closes) == 1;
+    sodium_stackzero(STACK);
+    return good;
 }
 
 sgp_seal_t *sgp_seal_create(const unsigned char key[SGP_NOISE_KEY], sgp_seal_cipher_t cipher,

@@ -5,7 +5,7 @@ import os
 import re
 import unittest
 
-from support import write
+from support import node_pids, write
 from test_join import RUN, JoinTest
 
 PRELOAD = os.environ.get("SGP_CIPHER_PRELOAD")
@@ -70,6 +70,30 @@ class Cipher(JoinTest):
 
     def test_none_has_aes(self):
         self.check("on", {0, 1, 2}, [{"ChaCha20"}] * 3)
+
+
+class Memory(JoinTest):
+    def hidden(self, pid):
+        """KiB in use of the private mappings that a core dump leaves out, by their size."""
+        found, size, used = {}, None, None
+        with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name == "Size":
+                    size = int(value.split()[0])
+                elif name == "Rss":
+                    used = int(value.split()[0])
+                elif name == "VmFlags" and "dd" in value.split():
+                    found[size] = found.get(size, 0) + used
+        return found
+
+    def test_memory_of_libcrypto_is_not_dumped(self):
+        """The mapping of tools/sgp/cli/crypto_memory.c is there, and in use. test_crypto_memory.c shows that no key is elsewhere."""
+        launcher = self.start_endless("--transport", "tcp", nodes=2)
+        pids = node_pids(launcher.pid)
+        self.assertEqual(len(pids), 2)
+        for pid in pids.values():
+            self.assertGreater(self.hidden(pid).get(32 << 10, 0), 0)
 
 
 if __name__ == "__main__":

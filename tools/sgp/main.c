@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the subcommand and returns its exit status. */
 #include "command.h"
+#include "cli/crypto_memory.h"
 #include "cli/message.h"
 #include "cli/options.h"
 
@@ -20,6 +21,7 @@ static int refuse_unknown(const char *name) {
 }
 
 int main(int argc, char **argv) {
+    crypto_memory_hide();
     if (argc < 2) {
         message_error("a command is missing; sgp help lists them");
         return EXIT_MISTAKE;
