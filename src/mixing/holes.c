@@ -258,7 +258,15 @@ static double shrink(sgp_destination_t *to, int count, double w, double sent) {
     return kept;
 }
 
+/* In the lock step w stays 1 where nodes send as much as they get. So little of it tells of an event that this node has not heard of, such as
+ * a silence between two others, of which one keeps a quarter and sends next to nothing. */
+static bool is_drained(const sgp_mixer_t *mixer, double w) {
+    return mixer->holes.elastic && mixer->options.overlap == 0 &&
+           mixer->graph.kind != SGP_GRAPH_RANDOM_UNEVEN && w < SGP_DRAINED;
+}
+
 int sgp_holes_skip(sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w, double *kept) {
+    mixer->holes.stirred |= is_drained(mixer, w);
     if (!mixer->holes.stirred) return count;
     int left = 0;
     *kept = w;

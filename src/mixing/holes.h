@@ -52,11 +52,13 @@ void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number);
 void sgp_holes_release_ahead(sgp_mixer_t *mixer);
 
 /* The receivers in `to` (count) and their shares of the weight w, without holes and silent nodes: returns how many are
- * left. *kept: what stays. From the first event on a node keeps at least a quarter (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of
- * its weight to each receiver: a rate lr / w above 4 lr would throw z far off. */
+ * left. *kept: what stays. From the first event on that a node knows of, or that its weight tells of, it keeps at least a quarter
+ * (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of its weight to each receiver: a rate lr / w above 4 lr would throw z
+ * far off. */
 int sgp_holes_skip(sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w, double *kept);
 
 #define SGP_LEAST_KEPT  0.25
+#define SGP_DRAINED     0.5 /* less than this, in the lock step, is a sign of an event */
 #define SGP_LEAST_SHARE (1.0 / 1024)
 
 #endif
