@@ -240,6 +240,16 @@ static sgp_status_t send_due(sgp_agree_call_t *call) {
     return status;
 }
 
+/* Of a member that is gone: nobody takes it, and the next member of the seat counts from 1 again. */
+static void drop_outdated(sgp_agree_call_t *call, int rank) {
+    sgp_fates_t *fates = transport_of(call)->fates;
+    sgp_inbox_key_t first = key_of(rank, 1, 0);
+    const sgp_chunk_t *chunk = sgp_inbox_peek(inbox_of(call), &first);
+    if (!chunk || sgp_fates_of(fates, rank).state == SGP_FATE_ABSENT) return;
+    if (chunk->header.incarnation == sgp_fates_incarnation(fates, rank))
+        drop_message(call, rank, 1);
+}
+
 /* A newcomer that another member has in its set, or that speaks itself. true: there was one. */
 static bool look_for_newcomers(sgp_agree_call_t *call) {
     sgp_transport_t *transport = transport_of(call);
@@ -248,7 +258,10 @@ static bool look_for_newcomers(sgp_agree_call_t *call) {
         return false;
     for (int r = 0; r < call->size; r++) {
         if (call->sights[r] != GONE || r == transport->rank) continue;
-        if (sgp_fates_of(transport->fates, r).state != SGP_FATE_PRESENT) continue;
+        if (sgp_fates_of(transport->fates, r).state != SGP_FATE_PRESENT) {
+            drop_outdated(call, r);
+            continue;
+        }
         sgp_inbox_key_t first = key_of(r, 1, 0);
         if (!sgp_agree_wants(call->agree, r, !call->running) && !sgp_seats_has(call->awaited, r) &&
             !sgp_inbox_find(inbox_of(call), &first))
