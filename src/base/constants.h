@@ -24,6 +24,10 @@
 /* Bytes that each node contributes to one gather, at most. */
 #define SGP_GATHER_BYTES ((size_t)64 << 10)
 
+/* Where messages are numbered for each pair of nodes, the first number of a member's is its incarnation with so many zeros behind it:
+ * no message of an earlier member of its seat has the same number. */
+#define SGP_PAIR_BITS 28
+
 /* Bytes of a vector from which its copying is given to the progress thread, beside the gradient. A shorter one is copied
  * sooner than another thread wakes up. */
 #define SGP_PROGRESS_BYTES ((size_t)1 << 20)

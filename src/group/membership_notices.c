@@ -2,6 +2,7 @@
 /* The notices that a membership makes, and what a change of its view entails. */
 #include "group/membership_internal.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 /* ---- steps ---- */
@@ -28,7 +29,8 @@ static uint64_t last_push(const sgp_membership_t *membership, int rank) {
     if (!membership->begun || !heard->pushed || heard->push_channel != moment->channel) return 0;
     if (!moment->by_pair) return sgp_moment_step(moment, heard->push_step);
     uint64_t step = sgp_fates_pulse(membership->transport->fates, rank).step;
-    uint64_t least = heard->push_step; /* at most one push to this node in a step */
+    uint64_t least = heard->push_step & ((UINT64_C(1) << SGP_PAIR_BITS) -
+                                         1); /* at most one push to this node in a step */
     if (step < least) step = least;
     return step < SGP_MEMBER_STEPS ? step : SGP_MEMBER_STEPS - 1;
 }

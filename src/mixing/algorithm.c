@@ -142,7 +142,7 @@ static sgp_status_t make_all(sgp_mixer_t *mixer) {
     if (status == SGP_OK) status = reserve_rooms(mixer);
     if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
     if (status == SGP_OK && has_progress(mixer))
-        status = sgp_progress_start(mixer, mixer->ops->serve != NULL);
+        status = sgp_progress_start(mixer, mixer->ops->alone);
     return status;
 }
 
@@ -167,7 +167,8 @@ void sgp_algorithm_number_rounds(sgp_mixer_t *mixer) {
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
     sgp_algorithm_number_rounds(mixer);
     sgp_questions_restart(mixer);
-    if (has_progress(mixer)) sgp_progress_assign(mixer, mixer->ops->work, mixer->ops->serve);
+    const sgp_algorithm_ops_t *ops = mixer->ops;
+    if (has_progress(mixer)) sgp_progress_assign(mixer, ops->work, ops->serve, ops->alone);
     else sgp_progress_stop(mixer);
 }
 
@@ -204,7 +205,7 @@ void sgp_algorithm_save(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
                                      .outer = mixer->outer_momentum != NULL};
     exchange(mixer, saved);
     give_room_back(mixer, saved->rooms);
-    if (mixer->progress) sgp_progress_assign(mixer, NULL, NULL);
+    if (mixer->progress) sgp_progress_assign(mixer, NULL, NULL, false);
 }
 
 void sgp_algorithm_restore(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {

@@ -9,6 +9,7 @@
 #include "group/entering.h"
 #include "group/seats.h"
 #include "mixing/algorithm_table.h"
+#include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
 #include "mixing/late.h"
 #include "mixing/questions.h"
@@ -18,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The parts of an answer, by the step of their messages; requests count from FIRST_REQUEST. */
-enum { PLACE, VECTOR, MOMENTUM, ANCHOR, FIRST_REQUEST = 16 };
+/* The parts of an answer, by the step of their messages; a newcomer's word that it begins; requests count from FIRST_REQUEST. */
+enum { PLACE, VECTOR, MOMENTUM, ANCHOR, BEGUN, FIRST_REQUEST = 16 };
 
 #define PATIENCE_NS (1000 * SGP_MILLISECOND) /* with a member that does not answer */
 
@@ -75,6 +76,12 @@ static void write_place(const sgp_mixer_t *mixer, unsigned char *bytes) {
         if (mixer->graphs->struck[r]) sgp_seats_add(seats + set, r);
 }
 
+/* Else messages do not carry their round, nobody waits for one, and none is late. */
+static bool mixes_in_rounds(const sgp_mixer_t *mixer) {
+    return mixer->options.overlap != SGP_OVERLAP_ASYNC &&
+           mixer->options.algorithm != SGP_ALGORITHM_ADPSGD;
+}
+
 /* From the first round of a step on, so that no node waits for a round of a step that this one makes alone. */
 static void enter_with_whole_step(sgp_mixer_t *mixer) {
     uint64_t next = sgp_questions_next(mixer), rounds = (uint64_t)mixer->options.rounds;
@@ -95,7 +102,7 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
     const unsigned char *seats = bytes + 8 * NUMBERS;
     mixer->step = numbers[STEP];
     mixer->round = numbers[ROUND];
-    enter_with_whole_step(mixer);
+    if (mixes_in_rounds(mixer)) enter_with_whole_step(mixer);
     mixer->averages = numbers[AVERAGES];
     mixer->recoveries = numbers[RECOVERIES];
     mixer->unmet = numbers[UNMET] > 0;
@@ -121,6 +128,7 @@ static bool note(void *context) {
 
 /* Nothing of the seat's earlier member counts any more. */
 static void opened(sgp_mixer_t *mixer, int rank) {
+    if (mixer->ops && mixer->ops->opened) mixer->ops->opened(mixer, rank);
     sgp_questions_opened(mixer, rank);
     sgp_late_opened(mixer, rank);
 }
@@ -205,6 +213,7 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int dst) {
 /* A request, or what is left of an answer that another member was faster with. true: it stays. */
 static bool look_at(sgp_mixer_t *mixer, const sgp_chunk_t *chunk) {
     const sgp_header_t *header = &chunk->header;
+    if (header->step == BEGUN) sgp_holes_begun(mixer, header->src);
     if (header->step < FIRST_REQUEST || header->count != 8 || header->elements != 8) return false;
     if (sgp_fates_of(mixer->transport->fates, header->src).state != SGP_FATE_PRESENT) return false;
     if (sgp_bytes_get(chunk->payload, 8) > mixer->step) return true;
@@ -214,9 +223,13 @@ static bool look_at(sgp_mixer_t *mixer, const sgp_chunk_t *chunk) {
     return false;
 }
 
-void sgp_arrival_serve(sgp_mixer_t *mixer) {
+sgp_status_t sgp_arrival_serve(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_arrival_t *arrival = mixer->arrival;
-    if (!arrival || !atomic_load_explicit(&arrival->due, memory_order_relaxed)) return;
+    sgp_status_t status = SGP_OK;
+    if (!arrival || !atomic_load_explicit(&arrival->due, memory_order_relaxed)) return status;
+    if (mixer->ops->alone) return status; /* it takes no newcomers, and works during the step */
+    if (mixer->progress) status = sgp_progress_take(mixer->progress, deadline);
+    if (status != SGP_OK) return status;
     bool left = false;
     sgp_inbox_key_t from = {.channel = mixer->channel, .kind = SGP_KIND_STATE};
     atomic_store(&arrival->due, false);
@@ -231,6 +244,7 @@ void sgp_arrival_serve(sgp_mixer_t *mixer) {
         }
     }
     if (left) atomic_store(&arrival->due, true);
+    return status;
 }
 
 /* ---- a newcomer ---- */
@@ -360,7 +374,7 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
         if (now >= deadline)
             return sgp_fail(SGP_ERR_TIMEOUT, "join: gave up waiting for the vector of a member");
         ask(mixer, now);
-        fold_others(mixer, now);
+        if (mixes_in_rounds(mixer)) fold_others(mixer, now);
         uint64_t until = now + (mixer->arrival->known ? LINGER_NS : ASK_AGAIN_NS);
         status = sgp_inbox_look(mixer->inbox, false);
         if (status == SGP_OK)
@@ -370,17 +384,24 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
     return status;
 }
 
-/* Only messages that carry their round tell which of them are late. */
 static sgp_status_t check(const sgp_mixer_t *mixer) {
     const sgp_mixer_options_t *options = &mixer->options;
     if (!mixer->arrival)
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: this group takes no newcomers");
-    if (options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD)
-        return SGP_OK;
-    return sgp_fail(SGP_ERR_UNSUPPORTED,
-                    "mixer: nodes join while others train with %s only if it mixes in rounds: not "
-                    "adpsgd, or an asynchronous overlap",
+    if (options->algorithm != SGP_ALGORITHM_ADPSGD) return SGP_OK;
+    return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: nodes cannot join while others train with %s",
                     sgp_algorithm_name(options->algorithm));
+}
+
+/* Where nobody waits for this node's messages nobody sends to it before it has begun. Without room: they hear of it by its pushes, or
+ * in the next collective call. */
+static void tell_begun(sgp_mixer_t *mixer) {
+    const unsigned char *seats = sgp_agree_call_seats(sgp_group_agreement(mixer->group));
+    unsigned char bytes[8];
+    sgp_bytes_put(bytes, mixer->step, sizeof bytes);
+    for (int r = 0; r < mixer->size; r++)
+        if (r != mixer->rank && sgp_seats_has(seats, r))
+            send_bytes(mixer, r, BEGUN, bytes, sizeof bytes, sizeof bytes, SGP_ENCODING_BYTES);
 }
 
 sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
@@ -401,6 +422,7 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     mixer->regroups = mixer->is_new = true;
     sgp_questions_entered(mixer);
     sgp_newcomer_entered(mixer->group, mixer->step);
+    if (!mixes_in_rounds(mixer)) tell_begun(mixer);
     sgp_log(SGP_LOG_INFO, "mixer: joins with step %" PRIu64, mixer->step);
     return SGP_OK;
 }

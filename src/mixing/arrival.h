@@ -21,8 +21,9 @@ void sgp_arrival_fini(sgp_mixer_t *mixer);
 /* Messages of the vector's length, as float32, that an answer has; 0: the group takes no newcomers. */
 unsigned sgp_arrival_messages(const sgp_mixer_t *mixer);
 
-/* Of a member, at the beginning of a step: answers newcomers, as far as there is room. One load where there is none. */
-void sgp_arrival_serve(sgp_mixer_t *mixer);
+/* Of a member, at the beginning of a step: answers newcomers, as far as there is room. One load where there is none. The errors of
+ * sgp_progress_take. */
+sgp_status_t sgp_arrival_serve(sgp_mixer_t *mixer, uint64_t deadline);
 
 /* Of a newcomer, in place of an initial vector: it is ready, and blocks until z is here. Sets z, w, step and round, and what the
  * newcomer has in common with the others. mixer->options are set, the algorithm is not made yet. SGP_ERR_TIMEOUT,

@@ -21,8 +21,7 @@ static bool allocate(sgp_holes_t *holes, size_t size) {
            holes->got && holes->counted;
 }
 
-/* Of the seat as it is now; SGP_NO_MEMBER: it was never used. */
-static uint32_t incarnation_of(const sgp_mixer_t *mixer, int rank) {
+uint32_t sgp_holes_member(const sgp_mixer_t *mixer, int rank) {
     return sgp_holes_absent(mixer, rank) ? SGP_NO_MEMBER
                                          : sgp_fates_incarnation(mixer->transport->fates, rank);
 }
@@ -30,7 +29,7 @@ static uint32_t incarnation_of(const sgp_mixer_t *mixer, int rank) {
 static void note_members(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     for (int r = 0; r < mixer->size; r++) {
-        holes->counted[r] = holes->incarnations[r] = incarnation_of(mixer, r);
+        holes->counted[r] = holes->incarnations[r] = sgp_holes_member(mixer, r);
         holes->is[r] = sgp_fates_found_gone(mixer->transport->fates, r);
     }
 }
@@ -138,9 +137,9 @@ static void look_at_changes(sgp_mixer_t *mixer) {
 }
 
 /* Before a message of the seat's member counts, or when this node begins with it, whichever comes first. */
-static void count_anew(sgp_mixer_t *mixer, int rank) {
+void sgp_holes_count_anew(sgp_mixer_t *mixer, int rank) {
     sgp_holes_t *holes = &mixer->holes;
-    uint32_t now = incarnation_of(mixer, rank);
+    uint32_t now = sgp_holes_member(mixer, rank);
     if (holes->counted[rank] == now) return;
     holes->counted[rank] = now;
     holes->events++; /* it may be gone before the next average, with what it has brought */
@@ -151,7 +150,7 @@ static void count_anew(sgp_mixer_t *mixer, int rank) {
 static void begin_with(sgp_mixer_t *mixer, int rank) {
     sgp_holes_t *holes = &mixer->holes;
     holes->is[rank] = false;
-    count_anew(mixer, rank);
+    sgp_holes_count_anew(mixer, rank);
     mixer->graphs->struck[rank] = false;
     mixer->graphs->of[0].version = mixer->graphs->of[1].version = 0;
     if (holes->opened) holes->opened(mixer, rank);
@@ -160,7 +159,7 @@ static void begin_with(sgp_mixer_t *mixer, int rank) {
 static void look_for_newcomers(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     for (int r = 0; r < mixer->size; r++) {
-        uint32_t now = incarnation_of(mixer, r);
+        uint32_t now = sgp_holes_member(mixer, r);
         if (now == holes->incarnations[r]) continue;
         holes->incarnations[r] = now;
         begin_with(mixer, r);
@@ -193,8 +192,7 @@ void sgp_holes_note(sgp_mixer_t *mixer) {
     look_at_changes(mixer);
 }
 
-/* A push of it was absorbed: it has begun, and takes part in the collective calls after this step. */
-static void take_in(sgp_mixer_t *mixer, int src) {
+void sgp_holes_begun(sgp_mixer_t *mixer, int src) {
     sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
     if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
     if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
@@ -204,9 +202,9 @@ static void take_in(sgp_mixer_t *mixer, int src) {
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
     if (!mixer->holes.elastic) return;
     if (!sgp_inbox_heard(mixer->inbox, src)->pushed) return; /* of the seat's earlier member */
-    if (mixer->arrival) count_anew(mixer, src);
+    if (mixer->arrival) sgp_holes_count_anew(mixer, src);
     mixer->holes.got[src]++;
-    if (mixer->arrival) take_in(mixer, src);
+    if (mixer->arrival) sgp_holes_begun(mixer, src); /* a push of it was absorbed */
 }
 
 /* ---- torn messages ---- */

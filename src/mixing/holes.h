@@ -24,6 +24,15 @@ sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t
 /* Whether a rank is silent now: no push begins to it, and no wait for it lasts. */
 bool sgp_holes_is_silent(const sgp_mixer_t *mixer, int rank);
 
+/* The member that has the seat now: its incarnation, or SGP_NO_MEMBER. Two or three atomic loads. */
+uint32_t sgp_holes_member(const sgp_mixer_t *mixer, int rank);
+
+/* A newcomer has begun: it takes part in the collective calls after this step. */
+void sgp_holes_begun(sgp_mixer_t *mixer, int rank);
+
+/* Messages to and from a rank count from 0 again if its seat has a new member. */
+void sgp_holes_count_anew(sgp_mixer_t *mixer, int rank);
+
 /* A message of a rank was absorbed whole: for the balance of each pair (settling.h). Fine for a group that is not
  * elastic. */
 void sgp_holes_received(sgp_mixer_t *mixer, int src);

@@ -207,7 +207,7 @@ static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
         status = sgp_inbox_look(mixer->inbox, false);
     if (status == SGP_OK && membership) status = sgp_membership_await_quorum(membership);
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout; /* after a pause */
-    if (status == SGP_OK) sgp_arrival_serve(mixer);
+    if (status == SGP_OK) status = sgp_arrival_serve(mixer, deadline);
     if (status == SGP_OK) status = step_by_algorithm(mixer, local, deadline);
     if (taken || mixer->progress) sgp_group_give(mixer->group);
     return status;

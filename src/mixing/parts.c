@@ -122,7 +122,7 @@ sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
     mixer->statistics.last_step_ns = mixer->statistics.last_wait_ns = 0;
     sgp_newcomers_begin_step(mixer->group);
     status = enter(mixer, &frame);
-    if (status == SGP_OK) sgp_arrival_serve(mixer);
+    if (status == SGP_OK) status = sgp_arrival_serve(mixer, frame.deadline);
     if (status == SGP_OK) status = begin(mixer, frame.deadline);
     leave(mixer, &frame, status);
     if (status == SGP_ERR_NO_MEMORY) mixer->parts->phase = SGP_PARTS_NONE; /* nothing has moved */

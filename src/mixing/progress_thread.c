@@ -207,7 +207,7 @@ static sgp_status_t check_company(const sgp_progress_thread_t *thread, const sgp
     for (const sgp_progress_t *at = thread ? thread->first : NULL; at; at = at->next) {
         if (at->mixer == mixer) continue;
         others = true;
-        alone |= at->serve != NULL;
+        alone |= at->alone;
     }
     if (!others || !alone) return SGP_OK;
     return sgp_fail(
@@ -240,10 +240,12 @@ sgp_status_t sgp_progress_start(sgp_mixer_t *mixer, bool alone) {
     return SGP_OK;
 }
 
-void sgp_progress_assign(sgp_mixer_t *mixer, sgp_work_fn work, void (*serve)(void *mixer)) {
+void sgp_progress_assign(sgp_mixer_t *mixer, sgp_work_fn work, void (*serve)(void *mixer),
+                         bool alone) {
     sgp_transport_lock(mixer->transport);
     mixer->progress->work = work;
     mixer->progress->serve = serve;
+    mixer->progress->alone = alone;
     mixer->progress->status = SGP_OK;
     sgp_transport_unlock(mixer->transport);
 }

@@ -27,6 +27,7 @@ struct sgp_progress {
     sgp_progress_thread_t *thread;
     sgp_progress_t *next; /* of the thread's; changed while the node has the transport */
     void (*serve)(void *mixer);
+    bool alone;
     /* Under the transport's lock: */
     sgp_work_fn work;
     bool active; /* it has work */
@@ -37,14 +38,15 @@ struct sgp_progress {
     char why[SGP_LOG_LINE]; /* its text */
 };
 
-/* Makes mixer->progress, idle, and the thread where the group has none; fine if the mixer has it already. alone: its work
- * has `serve`, so that other nodes wait for it at any time. SGP_ERR_UNSUPPORTED: two mixers, one of which works alone.
+/* Makes mixer->progress, idle, and the thread where the group has none; fine if the mixer has it already. alone: other nodes wait
+ * for its work at any time. SGP_ERR_UNSUPPORTED: two mixers, one of which works alone.
  * SGP_ERR_NO_MEMORY. On an error nothing has changed. */
 sgp_status_t sgp_progress_start(sgp_mixer_t *mixer, bool alone);
 
 /* Sets the work of an idle mixer; NULL: none. serve: its substitute while the node itself is in a collective call;
- * NULL: none. */
-void sgp_progress_assign(sgp_mixer_t *mixer, sgp_work_fn work, void (*serve)(void *mixer));
+ * NULL: none. alone: as above. */
+void sgp_progress_assign(sgp_mixer_t *mixer, sgp_work_fn work, void (*serve)(void *mixer),
+                         bool alone);
 
 /* Ends the mixer's work, and the thread with the last mixer. Fine where there is none. The node has the transport then:
  * sgp_group_give follows. */

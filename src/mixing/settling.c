@@ -36,18 +36,24 @@ static void transpose(const sgp_mixer_t *mixer, uint64_t *all) {
     for (size_t r = 0; r < size; r++) all[r] = all[r * size + own];
 }
 
-sgp_status_t sgp_settle_late(sgp_mixer_t *mixer, uint64_t deadline) {
+sgp_status_t sgp_settle_gather(const sgp_mixer_t *mixer, uint64_t **expected) {
     size_t size = (size_t)mixer->size, bytes = size * sizeof(uint64_t);
-    if (!mixer->holes.elastic || bytes > SGP_GATHER_BYTES) return SGP_OK;
-    uint64_t *all = calloc(size, bytes);
-    sgp_status_t status =
-        all ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory to settle %zu nodes", size);
-    if (status == SGP_OK) status = sgp_group_gather(mixer->group, mixer->holes.sent, bytes, all);
+    uint64_t *all = *expected = calloc(size, bytes);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory to settle %zu nodes", size);
+    sgp_status_t status = sgp_group_gather(mixer->group, mixer->holes.sent, bytes, all);
+    if (status == SGP_OK) transpose(mixer, all); /* zeros of a rank that is not there */
+    return status;
+}
+
+sgp_status_t sgp_settle_late(sgp_mixer_t *mixer, uint64_t deadline) {
+    uint64_t *expected = NULL;
+    if (!mixer->holes.elastic || (size_t)mixer->size * sizeof *expected > SGP_GATHER_BYTES)
+        return SGP_OK;
+    sgp_status_t status = sgp_settle_gather(mixer, &expected);
     if (status == SGP_OK) {
-        transpose(mixer, all); /* zeros of a rank that is not there */
         sgp_late_before(mixer, mixer->round);
-        status = absorb_until_all(mixer, all, deadline);
+        status = absorb_until_all(mixer, expected, deadline);
     }
-    free(all);
+    free(expected);
     return status;
 }

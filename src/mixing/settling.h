@@ -11,4 +11,8 @@
  * silent is waited for until it is heard or lost. Errors as sgp_mixer_average. */
 sgp_status_t sgp_settle_late(sgp_mixer_t *mixer, uint64_t deadline);
 
+/* For an algorithm that absorbs by itself: the same exchange of numbers. *expected: (size) what each has sent to this node, and 0 of
+ * those that take no part; released with free. Errors as sgp_group_gather; SGP_ERR_NO_MEMORY. */
+sgp_status_t sgp_settle_gather(const sgp_mixer_t *mixer, uint64_t **expected);
+
 #endif

@@ -259,6 +259,18 @@ static void test_overlap(void **state) {
     check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = 3});
 }
 
+/* Nodes may be any number of steps apart between two averages. */
+static void test_without_waiting(void **state) {
+    (void)state;
+    check_several(
+        (sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = SGP_OVERLAP_ASYNC});
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_OSGP,
+                                        .overlap = SGP_OVERLAP_ASYNC,
+                                        .encoding = SGP_ENCODING_BFLOAT16,
+                                        .graph = {.peers = 2},
+                                        .local_steps = 2});
+}
+
 static void test_slow_momentum(void **state) {
     (void)state;
     check_several((sgp_mixer_options_t){
@@ -364,10 +376,15 @@ static void test_unheard_before_its_first_step(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock_step), cmocka_unit_test(test_several),
-        cmocka_unit_test(test_overlap),   cmocka_unit_test(test_slow_momentum),
-        cmocka_unit_test(test_allreduce), cmocka_unit_test(test_alike),
-        cmocka_unit_test(test_deaths),    cmocka_unit_test(test_unheard_before_its_first_step),
+        cmocka_unit_test(test_lock_step),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_without_waiting),
+        cmocka_unit_test(test_slow_momentum),
+        cmocka_unit_test(test_allreduce),
+        cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_unheard_before_its_first_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,8 +215,7 @@ static void draw_faults(sgp_random_t *random, const scenario_settings_t *setting
 
 /* So far only where nodes mix in rounds; a ring of two nodes would become one that a hole cuts. */
 static bool may_join(const sgp_mixer_options_t *options) {
-    return options->algorithm != SGP_ALGORITHM_ADPSGD && options->overlap != SGP_OVERLAP_ASYNC &&
-           options->graph.kind != SGP_GRAPH_RING;
+    return options->algorithm != SGP_ALGORITHM_ADPSGD && options->graph.kind != SGP_GRAPH_RING;
 }
 
 static void draw_join(sgp_random_t *random, scenario_t *scenario) {

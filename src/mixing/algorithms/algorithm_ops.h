@@ -46,9 +46,10 @@ struct sgp_algorithm_ops {
     void (*destroy)(sgp_mixer_t *mixer);
 
     /* The work of the progress thread (mixing/progress_thread.h), and the same work as the node itself does it during a
-     * collective call. NULL: none. has_progress: whether these options need a progress thread; NULL: if there is work. */
+     * collective call. NULL: none. alone: other nodes wait for that work at any time. has_progress: whether these options need a progress thread; NULL: if there is work. */
     sgp_work_fn work;
     void (*serve)(void *mixer);
+    bool alone;
     bool (*has_progress)(const sgp_mixer_t *mixer);
 
     /* Messages of the vector's length that may be under way at a time. With fewer, a node would wait for room although
@@ -69,6 +70,9 @@ struct sgp_algorithm_ops {
     /* In an elastic group: meets the nodes that a loss has stopped in a step that this one has made. A part of settle, and
      * what a caller's other collective calls begin with. NULL: no node is stopped. */
     sgp_status_t (*meet)(sgp_mixer_t *mixer);
+
+    /* The seat of that rank has a new member: what is here of the earlier one is dropped after this. NULL: nothing to do. */
+    void (*opened)(sgp_mixer_t *mixer, int rank);
 
     /* This node alone will change z: the algorithm does not touch z until resume. NULL: it never does between steps. */
     sgp_status_t (*hold)(sgp_mixer_t *mixer, uint64_t deadline);

@@ -9,15 +9,20 @@
  * taken back.
  *
  * To settle, each node tells every other how many messages it has sent there, and rests; no node sends to a resting one,
- * which would otherwise collect the mass of the slower ones. */
+ * which would otherwise collect the mass of the slower ones. In a group that takes newcomers the nodes agree on those numbers, so all know
+ * who takes part, and that a node rests is only said so that nobody sends to it. A newcomer is sent to once it has begun. */
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
 #include "mixing/kernels.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
+#include "mixing/settling.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
+#include "group/agree_call.h"
+#include "group/seats.h"
 #include "optimizer/optimizer_internal.h"
 
 #include <stdlib.h>
@@ -30,21 +35,24 @@
 
 #define LATE 4 /* messages of a sender that is gone, at most, whose chunks can still arrive */
 
-/* The messages of one sender. They are numbered from 0 for each receiver, and carry that number as their step: a receiver
- * cannot know in which rounds its senders push. */
+/* The messages of one sender. They are numbered for each receiver, and carry that number as their step: a receiver
+ * cannot know in which rounds its senders push. The first number is that of the member that has the seat (first_number). */
 typedef struct sender {
-    uint64_t next;  /* number of the first message that is not folded */
-    size_t arrived; /* elements of it that have arrived */
+    uint32_t member; /* sgp_holes_member; 0 in a group that is not elastic */
+    uint64_t next;   /* number of the first message that is not folded */
+    size_t arrived;  /* elements of it that have arrived */
     bool rests;
     bool ended; /* it is a hole, and all its whole messages are folded */
 } sender_t;
 
 typedef struct async {
     sender_t *senders; /* (size) */
-    uint64_t *sent;    /* (size) messages sent to each */
-    uint64_t settles;  /* so far: the number of the next one */
-    float *waiting;    /* (P + S) folded messages, not absorbed yet */
-    double waiting_w;  /* their weight; 0: none */
+    uint64_t
+        *counts; /* (size) messages sent to each, in a group that is not elastic: else holes.sent */
+    uint64_t settles; /* so far: the number of the next one */
+    bool settling;    /* the nodes agree on what was sent */
+    float *waiting;   /* (P + S) folded messages, not absorbed yet */
+    double waiting_w; /* their weight; 0: none */
     /* The push of the progress thread: one message to each receiver, with that receiver's number. */
     sgp_destination_t *to;   /* (size) */
     int destinations;        /* still to be sent to */
@@ -61,6 +69,22 @@ static unsigned async_messages(const sgp_mixer_t *mixer) {
 /* To each other node: this one rests. */
 static unsigned async_notices(const sgp_mixer_t *mixer) {
     return (unsigned)mixer->size;
+}
+
+static uint64_t first_number(uint32_t member) {
+    return member == SGP_NO_MEMBER ? 0 : (uint64_t)member << SGP_PAIR_BITS;
+}
+
+static uint32_t member_of(const sgp_mixer_t *mixer, int rank) {
+    return mixer->holes.elastic ? sgp_holes_member(mixer, rank) : 0;
+}
+
+/* To the present member of that seat. */
+static uint64_t *sent_to(sgp_mixer_t *mixer, int dst) {
+    const async_t *async = mixer->extra;
+    if (!mixer->holes.elastic) return &async->counts[dst];
+    sgp_holes_count_anew(mixer, dst);
+    return &mixer->holes.sent[dst];
 }
 
 /* ---- receiving ---- */
@@ -103,16 +127,23 @@ static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
     }
     /* Late: its sender has made at least one more step before this node absorbs it. */
     sgp_push_received(mixer, 1, async->waiting_w > 0);
+    if (sender->member == member_of(mixer, src)) sgp_holes_received(mixer, src);
     async->waiting_w += weight;
     sender->next++;
     sender->arrived = 0;
     return SGP_OK;
 }
 
+/* Of this settle, or of the next one: a newcomer takes over the number of calls. */
+static uint64_t rest_number(const sgp_mixer_t *mixer) {
+    const async_t *async = mixer->extra;
+    return mixer->arrival ? sgp_agree_call_calls(sgp_group_agreement(mixer->group))
+                          : async->settles;
+}
+
 /* The notice of a node that it rests until this settle; NULL: there is none. */
 static sgp_chunk_t *find_rest(sgp_mixer_t *mixer, int src) {
-    const async_t *async = mixer->extra;
-    return sgp_push_find(mixer, SGP_KIND_REST, src, async->settles, 0);
+    return sgp_push_find(mixer, SGP_KIND_REST, src, rest_number(mixer), 0);
 }
 
 static sgp_status_t fold_whole(sgp_mixer_t *mixer, int src) {
@@ -142,6 +173,42 @@ static void release_late(sgp_mixer_t *mixer, int src) {
     for (uint64_t n = 0; n < LATE; n++) sgp_holes_tear(mixer, src, async->senders[src].next + n);
 }
 
+/* Notices that have come after the settle of which they are: they hold their senders' room. */
+static void release_rests(sgp_mixer_t *mixer) {
+    if (!mixer->arrival) return;
+    sgp_inbox_key_t from = {.channel = mixer->channel, .kind = SGP_KIND_REST};
+    for (sgp_chunk_t *at; (at = sgp_inbox_lowest(mixer->inbox, &from, rest_number(mixer)));)
+        sgp_inbox_release(mixer->inbox, at);
+}
+
+static void begin_with(const sgp_mixer_t *mixer, int src, bool none) {
+    async_t *async = mixer->extra;
+    uint32_t member = member_of(mixer, src);
+    async->senders[src] =
+        (sender_t){.member = member, .next = first_number(member), .rests = none, .ended = none};
+}
+
+/* By a newcomer, and the seat has not been given to another one since. */
+static bool is_found_gone(const sgp_mixer_t *mixer, int rank) {
+    const sgp_holes_t *holes = &mixer->holes;
+    return holes->elastic && holes->is[rank] &&
+           holes->incarnations[rank] == sgp_holes_member(mixer, rank);
+}
+
+/* Another member has the seat: what is here of the earlier one is folded first. */
+static sgp_status_t follow_seat(sgp_mixer_t *mixer, int src) {
+    const async_t *async = mixer->extra;
+    const sender_t *sender = &async->senders[src];
+    if (sender->member == member_of(mixer, src)) return SGP_OK;
+    sgp_status_t status = sender->ended ? SGP_OK : end_sender(mixer, src);
+    if (status == SGP_OK) begin_with(mixer, src, sgp_holes_absent(mixer, src));
+    return status;
+}
+
+static void async_opened(sgp_mixer_t *mixer, int rank) {
+    sgp_progress_fail(mixer->progress, follow_seat(mixer, rank));
+}
+
 /* Folds every message that has arrived, and notes which nodes rest. */
 static sgp_status_t take_in(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
@@ -149,11 +216,13 @@ static sgp_status_t take_in(sgp_mixer_t *mixer) {
     for (int src = 0; src < mixer->size; src++) {
         sender_t *sender = &async->senders[src];
         if (src == mixer->rank) continue;
+        sgp_status_t status = follow_seat(mixer, src);
+        if (status != SGP_OK) return status;
         if (sender->ended) {
-            release_late(mixer, src);
+            if (sender->member != SGP_NO_MEMBER) release_late(mixer, src); /* else a newcomer's */
             continue;
         }
-        sgp_status_t status = fold_whole(mixer, src);
+        status = fold_whole(mixer, src);
         if (status == SGP_OK && sgp_holes_ended(mixer, src)) status = end_sender(mixer, src);
         if (status != SGP_OK) return status;
         sender->rests = sender->ended || find_rest(mixer, src) != NULL;
@@ -163,11 +232,16 @@ static sgp_status_t take_in(sgp_mixer_t *mixer) {
 
 /* ---- sending ---- */
 
+/* Of a push to it. */
+static uint64_t next_number(sgp_mixer_t *mixer, int dst) {
+    return first_number(member_of(mixer, mixer->rank)) + *sent_to(mixer, dst);
+}
+
 /* Pushes to the last remaining destination. SGP_ERR_AGAIN: there is no room. */
 static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
     async_t *async = mixer->extra;
     const sgp_destination_t *to = &async->to[async->destinations - 1];
-    sgp_header_t header = sgp_push_header(mixer, async->sent[to->dst]);
+    sgp_header_t header = sgp_push_header(mixer, next_number(mixer, to->dst));
     sgp_send_t send;
     sgp_status_t status = sgp_inbox_send_try(mixer->inbox, &header, to, 1, &send);
     if (status != SGP_OK) return status;
@@ -176,7 +250,7 @@ static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
         status = sgp_push_commit(mixer, &send, finite);
         if (status != SGP_OK) return status;
     }
-    async->sent[to->dst]++;
+    ++*sent_to(mixer, to->dst);
     async->destinations--;
     return SGP_OK;
 }
@@ -190,6 +264,15 @@ static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
         if (status != SGP_OK) return status;
     }
     return SGP_OK;
+}
+
+/* On the node's own thread, while the nodes agree on what was sent: the room of slower senders comes free. */
+static void async_serve(void *owner) {
+    sgp_mixer_t *mixer = owner;
+    const async_t *async = mixer->extra;
+    if (!async->settling) return;
+    sgp_progress_fail(mixer->progress, take_in(mixer));
+    release_rests(mixer);
 }
 
 /* On the progress thread. */
@@ -211,6 +294,12 @@ static double part_to_send(double w, double kept) {
     return most < LEAST_SENT ? 0 : most / shares;
 }
 
+/* A newcomer that has not begun holds what it is sent, and so the room for it. */
+static bool has_begun(const sgp_mixer_t *mixer, int rank) {
+    if (!mixer->holes.elastic) return true;
+    return sgp_seats_has(sgp_agree_call_seats(sgp_group_agreement(mixer->group)), rank);
+}
+
 /* The destinations of a round without resting nodes, and the weight for each. */
 static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
     async_t *async = mixer->extra;
@@ -220,7 +309,7 @@ static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
     *kept = mixer->w;
     for (int i = 0; i < count && part > 0; i++) {
         sgp_destination_t to = mixer->to[i];
-        if (async->senders[to.dst].rests) continue;
+        if (async->senders[to.dst].rests || !has_begun(mixer, to.dst)) continue;
         to.weight *= part;
         *kept -= to.weight;
         async->to[async->destinations++] = to;
@@ -300,6 +389,7 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     if (status != SGP_OK) return status;
     status = update_and_absorb(mixer, local);
     if (status != SGP_OK) return status;
+    release_rests(mixer);
     if (!mixer->exchanges) return sgp_progress_give(mixer->progress), SGP_OK;
     choose_destinations(mixer, &kept);
     memcpy(async->buffers, mixer->z + mixer->count,
@@ -328,6 +418,7 @@ static sgp_status_t begin_rest(sgp_mixer_t *mixer, const sgp_header_t *header,
         if (status != SGP_ERR_AGAIN) return status;
         uint64_t since = sgp_inbox_taken_in(mixer->inbox);
         status = take_in(mixer);
+        release_rests(mixer);
         if (status == SGP_OK)
             status = sgp_inbox_wait(mixer->inbox, since, deadline, "room to send");
         if (status != SGP_OK) return status;
@@ -335,20 +426,19 @@ static sgp_status_t begin_rest(sgp_mixer_t *mixer, const sgp_header_t *header,
 }
 
 static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
-    async_t *async = mixer->extra;
     for (int dst = 0; dst < mixer->size; dst++) {
-        if (dst == mixer->rank || sgp_holes_absent(mixer, dst)) continue;
+        if (dst == mixer->rank || sgp_holes_absent(mixer, dst) || !has_begun(mixer, dst)) continue;
+        const uint64_t *sent = sent_to(mixer, dst);
         sgp_header_t header = {.kind = SGP_KIND_REST,
                                .encoding = SGP_ENCODING_BYTES,
                                .channel = mixer->channel,
-                               .step = async->settles,
-                               .count = sizeof async->sent[dst]};
+                               .step = rest_number(mixer),
+                               .count = sizeof *sent};
         sgp_destination_t to = {.dst = dst, .weight = 1};
         sgp_send_t send;
         sgp_status_t status = begin_rest(mixer, &header, &to, deadline, &send);
         if (status != SGP_OK) return status;
-        memcpy(sgp_inbox_send_next(mixer->inbox, &send), &async->sent[dst],
-               sizeof async->sent[dst]);
+        memcpy(sgp_inbox_send_next(mixer->inbox, &send), sent, sizeof *sent);
         sgp_inbox_send_commit(mixer->inbox, &send);
     }
     return SGP_OK;
@@ -383,6 +473,44 @@ static sgp_status_t wait_for_missing(sgp_mixer_t *mixer, int missing, uint64_t s
     return sgp_inbox_wait(mixer->inbox, since, deadline, "the slower nodes to settle");
 }
 
+static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
+    for (;;) {
+        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
+        sgp_status_t status = take_in(mixer);
+        int missing = status == SGP_OK ? find_missing(mixer) : -1;
+        if (missing < 0) return status;
+        status = wait_for_missing(mixer, missing, since, deadline);
+        if (status != SGP_OK) return status;
+    }
+}
+
+/* A rank of which messages are missing; -1: none. */
+static int find_fewer(const sgp_mixer_t *mixer, const uint64_t *expected) {
+    const async_t *async = mixer->extra;
+    for (int src = 0; src < mixer->size; src++)
+        if (mixer->holes.got[src] < expected[src] && !async->senders[src].ended) return src;
+    return -1;
+}
+
+/* The nodes agree on who has sent how much: nobody sends from here on. */
+static sgp_status_t settle_together(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    uint64_t *expected = NULL;
+    async->settling = true;
+    sgp_status_t status = sgp_settle_gather(mixer, &expected);
+    async->settling = false;
+    if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
+    while (status == SGP_OK) {
+        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
+        status = take_in(mixer);
+        int missing = status == SGP_OK ? find_fewer(mixer, expected) : -1;
+        if (missing < 0) break;
+        status = sgp_inbox_wait_for(mixer->inbox, missing, since, deadline, "last messages");
+    }
+    free(expected);
+    return status;
+}
+
 static void end_rest(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (int src = 0; src < mixer->size; src++) {
@@ -392,19 +520,15 @@ static void end_rest(sgp_mixer_t *mixer) {
         async->senders[src].rests = async->senders[src].ended;
     }
     async->settles++;
+    release_rests(mixer);
 }
 
 static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
     sgp_status_t status = async_hold(mixer, deadline);
     if (status == SGP_OK) status = tell_rest(mixer, deadline);
-    while (status == SGP_OK) {
-        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
-        status = take_in(mixer);
-        int missing = status == SGP_OK ? find_missing(mixer) : -1;
-        if (missing < 0) break;
-        status = wait_for_missing(mixer, missing, since, deadline);
-    }
+    if (status == SGP_OK)
+        status = (mixer->arrival ? settle_together : wait_for_rest)(mixer, deadline);
     if (status != SGP_OK) return status;
     end_rest(mixer);
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
@@ -426,7 +550,7 @@ static void async_destroy(sgp_mixer_t *mixer) {
     sgp_memory_free(async->waiting);
     sgp_memory_free(async->buffers);
     free(async->senders);
-    free(async->sent);
+    free(async->counts);
     free(async->to);
     free(async);
 }
@@ -437,14 +561,14 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     if (!async) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t size = (size_t)mixer->transport->capacity, buffers = mixer->length - mixer->count;
     async->senders = calloc(size, sizeof *async->senders);
-    async->sent = calloc(size, sizeof *async->sent);
+    async->counts = calloc(size, sizeof *async->counts);
     async->to = calloc(size, sizeof *async->to);
     async->waiting = sgp_memory_alloc(mixer->length * sizeof *async->waiting);
     async->buffers = sgp_memory_alloc((buffers + 1) * sizeof *async->buffers);
-    if (!async->senders || !async->sent || !async->to || !async->waiting || !async->buffers)
+    if (!async->senders || !async->counts || !async->to || !async->waiting || !async->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-    for (size_t r = 0; r < size; r++)
-        async->senders[r].ended = async->senders[r].rests = sgp_holes_absent(mixer, (int)r);
+    for (int r = 0; r < (int)size; r++)
+        begin_with(mixer, r, sgp_holes_absent(mixer, r) || is_found_gone(mixer, r));
     return SGP_OK;
 }
 
@@ -453,6 +577,8 @@ const sgp_algorithm_ops_t sgp_algorithm_async = {
     .create = async_create,
     .destroy = async_destroy,
     .work = async_work,
+    .serve = async_serve,
+    .opened = async_opened,
     .messages = async_messages,
     .notices = async_notices,
     .step = async_step,

@@ -340,6 +340,7 @@ const sgp_algorithm_ops_t sgp_algorithm_pairs = {
     .destroy = pairs_destroy,
     .work = pairs_work,
     .serve = pairs_serve,
+    .alone = true,
     .messages = pairs_messages,
     .notices = pairs_notices,
     .step = pairs_step,
