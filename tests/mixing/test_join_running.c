@@ -16,8 +16,11 @@ typedef struct run {
     atomic_int founded;   /* founders that train */
     atomic_int newcomers; /* that have made some steps */
     int wanted;           /* so many end the run */
-    atomic_ulong stop_at; /* step; 0: not known */
-    atomic_int dies;      /* 1: founder 0 dies at its next step; 2: it has */
+    int overlap;          /* of the mixers */
+    /* Under the lock: */
+    uint64_t furthest; /* step that a node is about to make */
+    uint64_t stop_at;  /* step; 0: not known */
+    atomic_int dies;   /* 1: founder 0 dies at its next step; 2: it has */
     bool refuses;
     double total[NODES];
     uint64_t first[NODES];
@@ -61,6 +64,17 @@ static sgp_status_t snapshot(void *user, void **bytes, size_t *count) {
     return SGP_OK;
 }
 
+/* Where all end; 0: not known. Before any node has made that step. */
+static uint64_t end_of(run_t *run, int rank, uint64_t step) {
+    pthread_mutex_lock(&run->lock);
+    if (step > run->furthest) run->furthest = step;
+    if (rank == 1 && !run->stop_at && atomic_load(&run->newcomers) >= run->wanted)
+        run->stop_at = run->furthest + MORE;
+    uint64_t end = run->stop_at;
+    pthread_mutex_unlock(&run->lock);
+    return end;
+}
+
 static void train(run_t *run, sgp_group_t *group, sgp_mixer_t *mixer, bool comes) {
     int rank = sgp_group_rank(group);
     float *gradient = calloc(COUNT, sizeof *gradient);
@@ -70,16 +84,13 @@ static void train(run_t *run, sgp_group_t *group, sgp_mixer_t *mixer, bool comes
     CHECK(sgp_optimizer_create(&(sgp_optimizer_options_t){.count = COUNT}, &optimizer) == SGP_OK);
     for (uint64_t made = 0;; made++, step++) {
         if (comes && made == MORE) count(run, &run->newcomers);
-        if (rank == 1 && !atomic_load(&run->stop_at) && atomic_load(&run->newcomers) >= run->wanted)
-            atomic_store(&run->stop_at, step + MORE);
         if (rank == 0 && atomic_load(&run->dies) == 1) {
             sgp_mixer_destroy(mixer);
             sgp_group_abort(group);
             set(run, &run->dies, 2);
             break;
         }
-        uint64_t stop_at = atomic_load(&run->stop_at);
-        if (stop_at && step == stop_at) {
+        if (step == end_of(run, rank, step) && step > 0) {
             CHECK(sgp_mixer_average(mixer, NULL, &consensus) == SGP_OK);
             run->total[rank] = consensus.w_total;
             sgp_mixer_destroy(mixer);
@@ -131,10 +142,9 @@ static void *founder_main(void *argument) {
     CHECK(sgp_group_join(&options, &group) == SGP_OK);
     sgp_newcomers_t newcomers = {
         .blob = "the options", .blob_bytes = 11, .judge = judge, .snapshot = snapshot, .user = run};
+    sgp_mixer_options_t mixed = {.count = COUNT, .overlap = run->overlap};
     if (group) CHECK(sgp_group_accept(group, &newcomers) == SGP_OK);
-    if (group)
-        CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = COUNT}, initial, &mixer) ==
-              SGP_OK);
+    if (group) CHECK(sgp_mixer_create(group, &mixed, initial, &mixer) == SGP_OK);
     count(run, &run->founded);
     if (mixer) train(run, group, mixer, false);
     free(initial);
@@ -152,6 +162,7 @@ static void *newcomer_main(void *argument) {
                                    .about = node->about,
                                    .about_bytes = strlen(node->about),
                                    .join_timeout_ms = 30000};
+    sgp_mixer_options_t mixed = {.count = COUNT, .overlap = run->overlap};
     node->status = sgp_group_join(&options, &group);
     if (node->status != SGP_OK) return NULL;
     node->seat = sgp_group_rank(group);
@@ -164,14 +175,16 @@ static void *newcomer_main(void *argument) {
         sgp_group_abort(group);
         return NULL;
     }
-    CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = COUNT}, NULL, &mixer) == SGP_OK);
+    CHECK(sgp_mixer_create(group, &mixed, NULL, &mixer) == SGP_OK);
     if (mixer) train(run, group, mixer, true);
     return NULL;
 }
 
-static void begin_run(run_t *run, node_t *founders, int wanted) {
-    *run = (run_t){
-        .wanted = wanted, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+static void begin_run(run_t *run, node_t *founders, int wanted, int overlap) {
+    *run = (run_t){.wanted = wanted,
+                   .overlap = overlap,
+                   .lock = PTHREAD_MUTEX_INITIALIZER,
+                   .changed = PTHREAD_COND_INITIALIZER};
     atomic_store(&ranks_failures, 0);
     for (int r = 0; r < 2; r++) ranks_free_address(run->contacts[r]);
     run->sponsor = run->contacts[0];
@@ -193,11 +206,10 @@ static void come(node_t *node, run_t *run) {
     pthread_create(&node->thread, NULL, newcomer_main, node);
 }
 
-static void test_join(void **state) {
-    (void)state;
+static void join_with(int overlap) {
     run_t run;
     node_t founders[2], guests[2] = {{.rank = 0}};
-    begin_run(&run, founders, 2);
+    begin_run(&run, founders, 2, overlap);
     for (int g = 0; g < 2; g++) come(&guests[g], &run);
     for (int g = 0; g < 2; g++) pthread_join(guests[g].thread, NULL);
     end_run(founders);
@@ -206,12 +218,22 @@ static void test_join(void **state) {
     assert_int_equal(run.snapshots, 2);
 }
 
+static void test_join(void **state) {
+    (void)state;
+    join_with(0);
+}
+
+static void test_without_waiting(void **state) {
+    (void)state;
+    join_with(SGP_OVERLAP_ASYNC);
+}
+
 /* The one that founded the group is dead: another member is the sponsor. */
 static void test_any_member(void **state) {
     (void)state;
     run_t run;
     node_t founders[2], guests[2] = {{.rank = 0}};
-    begin_run(&run, founders, 2);
+    begin_run(&run, founders, 2, 0);
     come(&guests[0], &run);
     await(&run, &run.newcomers, 1);
     set(&run, &run.dies, 1);
@@ -233,7 +255,7 @@ static void test_not_in_the_end(void **state) {
     node_t founders[2],
         guests[4] = {{.about = "other"}, {.declines = true}, {.aborts = true}, {.rank = 0}};
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_ERROR); /* while no thread of a transport logs */
-    begin_run(&run, founders, 1);
+    begin_run(&run, founders, 1, 0);
     for (int g = 0; g < 4; g++) {
         come(&guests[g], &run);
         pthread_join(guests[g].thread, NULL);
@@ -248,6 +270,7 @@ static void test_not_in_the_end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_join),
+        cmocka_unit_test(test_without_waiting),
         cmocka_unit_test(test_any_member),
         cmocka_unit_test(test_not_in_the_end),
     };
