@@ -33,11 +33,11 @@ static void test_push(void **state) {
     same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_DPSGD});
 }
 
+/* Not without waiting: bits depend there on when messages arrive, and with seats the nodes settle by another exchange. */
 static void test_overlap(void **state) {
     (void)state;
     same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_OSGP});
     same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = 2});
-    same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = SGP_OVERLAP_ASYNC});
 }
 
 static void test_without_pushes(void **state) {
