@@ -36,6 +36,8 @@ typedef struct account {
     int doubts_count;
     double least_kept;
     bool averages;
+    uint32_t without
+        [SCENARIO_SEATS]; /* 1 + incarnation of a member that was not in the last exact average; 0: none */
 } account_t;
 
 struct books {
@@ -228,7 +230,8 @@ static void released(account_t *account, sgp_transport_t *transport, const sgp_h
     tell(account->books, transport, "has released all of the message from", header->src, entry);
     bool gone = is_lost(transport, header) ||
                 sgp_fates_of(transport->fates, header->src).state == SGP_FATE_LEFT;
-    if (!entry->late && !(gone && account->averages)) account->weight += entry->weight;
+    bool may_drop = header->incarnation < account->without[header->src];
+    if (!entry->late && !may_drop && !(gone && account->averages)) account->weight += entry->weight;
     else doubt(account, entry->weight);
 }
 
@@ -244,9 +247,20 @@ static void watched_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 
 /* ---- the balance ---- */
 
-void books_average(books_t *books, int rank, bool begins) {
+void books_average(books_t *books, int rank) {
     pthread_mutex_lock(&books->lock);
-    present(books, rank)->averages = begins;
+    present(books, rank)->averages = true;
+    pthread_mutex_unlock(&books->lock);
+}
+
+void books_averaged(books_t *books, int rank, const bool *there) {
+    account_t *account = present(books, rank);
+    pthread_mutex_lock(&books->lock);
+    account->averages = false;
+    for (int r = 0; r < SCENARIO_SEATS; r++) {
+        const account_t *other = present(books, r);
+        account->without[r] = there[r] || !other->real ? 0 : other->incarnation + 1;
+    }
     pthread_mutex_unlock(&books->lock);
 }
 

@@ -31,8 +31,10 @@ bool books_killed(sgp_transport_t *transport);
 void books_check_returned(books_t *books, int rank, const bool *gone);
 
 /* The rank is in an exact average, or has returned from it. It may drop messages of nodes that are lost or have left, whole or
- * not: the graph that had them is no more. */
-void books_average(books_t *books, int rank, bool begins);
+ * not: the graph that had them is no more. So it may after it with messages of those that did not take part, whose weight is not among
+ * those that were scaled. there: (SCENARIO_SEATS) */
+void books_average(books_t *books, int rank);
+void books_averaged(books_t *books, int rank, const bool *there);
 
 /* Whether the weight can be that of the rank, now that no message is half absorbed; what it should be else. From then on
  * the books go on from it. */

@@ -390,7 +390,19 @@ float scenario_rounding(const scenario_t *scenario) {
     return part * most * (float)(most_sent(scenario) * (1 + late) * rounds + 2);
 }
 
+/* In steps of several rounds x moves by v (y - z) when a chunk of a sender that was silent is here at last, where z is that of the round
+ * in which it was missing: so z can leave the range by about the distance of the two. */
+static bool can_lend(const scenario_t *scenario) {
+    if (scenario->options.rounds <= 1) return false;
+    for (int i = 0; i < scenario->faults_count; i++) {
+        sgp_fault_kind_t kind = scenario->faults[i].kind;
+        if (kind != SGP_FAULT_KILL && kind != SGP_FAULT_KILL_AT_CALL) return true;
+    }
+    return false;
+}
+
 void scenario_find_hull(const scenario_t *scenario, scenario_hull_t *hull) {
+    float more = can_lend(scenario) ? 1 : 0; /* of its width */
     hull->rounding = scenario_rounding(scenario);
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         hull->low[i] = INFINITY, hull->high[i] = -INFINITY;
@@ -400,6 +412,9 @@ void scenario_find_hull(const scenario_t *scenario, scenario_hull_t *hull) {
             hull->low[i] = fminf(hull->low[i], fminf(start, target));
             hull->high[i] = fmaxf(hull->high[i], fmaxf(start, target));
         }
+        float width = hull->high[i] - hull->low[i];
+        hull->low[i] -= more * width;
+        hull->high[i] += more * width;
     }
 }
 

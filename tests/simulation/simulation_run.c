@@ -177,12 +177,14 @@ static void check_total(node_t *node, int step, double total) {
 static sgp_status_t average(node_t *node, int step, call_result_t *found) {
     sgp_mixer_consensus_t consensus;
     float mean[SCENARIO_LENGTH];
-    bool gone[SCENARIO_SEATS];
+    bool gone[SCENARIO_SEATS], there[SCENARIO_SEATS] = {false};
     for (int r = 0; r < scenario_seats(scenario_of(node)); r++)
         gone[r] = sgp_fates_of(node->transport->fates, r).state != SGP_FATE_PRESENT;
-    books_average(node->books, node->rank, true);
+    books_average(node->books, node->rank);
     sgp_status_t status = sgp_mixer_average(node->mixer, mean, &consensus);
-    books_average(node->books, node->rank, false);
+    for (int r = 0; r < scenario_seats(scenario_of(node)); r++)
+        there[r] = sgp_group_took_part(node->group, r);
+    books_averaged(node->books, node->rank, there);
     if (status != SGP_OK || books_killed(node->transport)) return status;
     books_check_returned(node->books, node->rank, gone);
     check_total(node, step, consensus.w_total);
