@@ -71,6 +71,10 @@ sgp_status_t sgp_membership_standing(sgp_membership_t *membership);
  * has given way to one that it does not hear. Then it can join again (group/join/rejoin.h). Any thread. */
 bool sgp_membership_is_struck_off(sgp_membership_t *membership);
 
+/* SGP_ERR_PEER_LOST, logged: so it is. What this member has read since may have been chunks that others have overwritten: before it
+ * reports that its numbers are wrong it asks this. NULL: SGP_OK. Any thread. */
+sgp_status_t sgp_membership_check_self(sgp_membership_t *membership);
+
 /* Whether another member has its seat now. Any thread. */
 bool sgp_membership_is_replaced(sgp_membership_t *membership);
 

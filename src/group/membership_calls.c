@@ -209,11 +209,19 @@ sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {
 }
 
 bool sgp_membership_is_struck_off(sgp_membership_t *membership) {
+    sgp_transport_look_at_self(membership->transport);
     pthread_mutex_lock(&membership->lock);
     bool struck_off = membership->struck_off;
     pthread_mutex_unlock(&membership->lock);
     sgp_fates_t *fates = membership->transport->fates; /* it may have noticed that first */
     return struck_off || sgp_fates_of(fates, membership->self).state == SGP_FATE_LOST;
+}
+
+sgp_status_t sgp_membership_check_self(sgp_membership_t *membership) {
+    if (!membership || !sgp_membership_is_struck_off(membership)) return SGP_OK;
+    return sgp_fail(SGP_ERR_PEER_LOST,
+                    "the others take this node (seat %d) for dead, and go on without it",
+                    membership->self);
 }
 
 bool sgp_membership_is_replaced(sgp_membership_t *membership) {

@@ -217,7 +217,8 @@ static inline bool sgp_mixer_accepts(const sgp_mixer_t *mixer, bool finite) {
     return finite || mixer->options.allow_not_finite;
 }
 
-/* SGP_ERR_NOT_FINITE, logged: some of elements [offset, offset + count) of `what` are not finite. */
+/* SGP_ERR_NOT_FINITE, logged: some of elements [offset, offset + count) of `what` are not finite. SGP_ERR_PEER_LOST, logged: the others
+ * have struck this node off, so its numbers may be those of chunks that were overwritten. */
 sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
                               size_t count);
 

@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 #include "base/stream.h"
+#include "group/membership.h"
 #include "mixing/kernels.h"
 #include "codec/codec.h"
 
@@ -108,6 +109,8 @@ typedef struct part {
 /* SGP_ERR_NOT_FINITE, logged, unless our part is finite or is not checked. */
 static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset, size_t count) {
     if (finite || reduce->unchecked) return SGP_OK;
+    sgp_status_t status = sgp_membership_check_self(sgp_group_membership(reduce->reducer->group));
+    if (status != SGP_OK) return status;
     return sgp_fail_at(SGP_LOG_INFO, SGP_ERR_NOT_FINITE,
                        "all-reduce %" PRIu64
                        ": elements %zu to %zu of this node's part are not all finite",

@@ -36,7 +36,8 @@ static void list_others(sgp_reducer_t *reducer) {
 sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length) {
     sgp_transport_t *transport = sgp_group_transport(group);
     size_t size = (size_t)transport->capacity, rank = (size_t)sgp_group_rank(group);
-    *reducer = (sgp_reducer_t){.inbox = sgp_group_inbox(group),
+    *reducer = (sgp_reducer_t){.group = group,
+                               .inbox = sgp_group_inbox(group),
                                .transport = transport,
                                .rank = (int)rank,
                                .size = (int)size,

@@ -17,6 +17,7 @@ sgp_segment_t sgp_segment_of(size_t length, int rank, int size);
 
 /* The ranks that reduce together, and their memory. */
 typedef struct sgp_reducer {
+    sgp_group_t *group;
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
     int rank, size;

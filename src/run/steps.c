@@ -2,6 +2,8 @@
 #include "run/steps.h"
 
 #include "base/clock.h"
+#include "group/group_internal.h"
+#include "group/membership.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
 #include "run/run_arrivals.h"
@@ -78,6 +80,14 @@ static void span(const run_t *run, sgp_trace_kind_t kind, uint64_t start, uint64
     sgp_trace_span(run->trace.trace, SGP_TRACE_COMPUTING, kind, start, end);
 }
 
+/* Of a node that the others have struck off no number counts any more. */
+static sgp_status_t refuse_loss(run_t *run) {
+    sgp_status_t status = sgp_membership_check_self(sgp_group_membership(run->group));
+    if (status) return status;
+    run->cause = RUN_CAUSE_LOSS;
+    return SGP_ERR_NOT_FINITE;
+}
+
 /* start: of the step. */
 static sgp_status_t train_batch(run_t *run, uint64_t start, metrics_step_t *step) {
     replica_t *replica = &run->replica;
@@ -95,10 +105,7 @@ static sgp_status_t train_batch(run_t *run, uint64_t start, metrics_step_t *step
         clip_gradient(replica->gradient, replica->parameters, run->options->clip_norm);
     weigh_tail(run, batch.valid);
     step->loss_sum = result.loss_sum;
-    if (!isfinite(result.loss_sum) && !run->options->keep_going) {
-        run->cause = RUN_CAUSE_LOSS;
-        return SGP_ERR_NOT_FINITE;
-    }
+    if (!isfinite(result.loss_sum) && !run->options->keep_going) return refuse_loss(run);
     span(run, SGP_TRACE_DATA, start, loaded);
     span(run, SGP_TRACE_FORWARD, loaded, result.backward_ns);
     span(run, SGP_TRACE_BACKWARD, result.backward_ns, sgp_clock_now());

@@ -201,6 +201,10 @@ typedef struct sgp_transport_ops {
      * alone. No effect on a rank that is gone. NULL: not elastic. */
     void (*give_up)(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
+    /* Elastic: sets this rank's own fate now, if another one has given it up and uses the memory of its chunks again. NULL: chunks
+     * that are here stay as they are, and the fate comes by a message. Any thread. */
+    void (*look_at_self)(sgp_transport_t *transport);
+
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
     void (*attend)(sgp_transport_t *transport, bool attends);
@@ -386,6 +390,9 @@ static inline uint64_t sgp_transport_silence(sgp_transport_t *t, int rank) {
 static inline void sgp_transport_give_up(sgp_transport_t *t, int rank, sgp_fate_t fate,
                                          const char *why) {
     if (t->ops->give_up) t->ops->give_up(t, rank, fate, why);
+}
+static inline void sgp_transport_look_at_self(sgp_transport_t *t) {
+    if (t->ops->look_at_self) t->ops->look_at_self(t);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);

@@ -156,6 +156,50 @@ static void test_that_it_can_be_allowed(void **state) {
         run_groups(&setup, let_it_pass, (void *)&algorithms[a]);
 }
 
+/* ---- a node that was struck off meanwhile ---- */
+
+typedef struct struck {
+    sgp_mixer_options_t options;
+    bool is; /* else it is still a member */
+} struck_t;
+
+/* The fate was in memory that this node had not looked at. */
+static void notice(sgp_transport_t *transport) {
+    sgp_fates_set(transport->fates, transport->rank, sgp_fate_lost(SGP_CAUSE_STRUCK_OFF), NULL);
+}
+
+static void step_once(sgp_transport_t *transport, void *context) {
+    struck_t *struck = context;
+    sgp_transport_ops_t ops = *transport->ops;
+    sgp_group_t *group = NULL;
+    sgp_mixer_t *mixer = NULL;
+    sgp_optimizer_t *optimizer = NULL;
+    float gradient[PARAMETERS] = {NAN};
+    transport->elastic = true;
+    CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
+    CHECK(sgp_optimizer_create(&(sgp_optimizer_options_t){.count = PARAMETERS}, &optimizer) ==
+          SGP_OK);
+    CHECK(sgp_mixer_create(group, &struck->options, NULL, &mixer) == SGP_OK);
+    ops.look_at_self = notice;
+    if (struck->is) transport->ops = &ops;
+    CHECK(sgp_mixer_step(mixer, optimizer, gradient, 0.1f) ==
+          (struck->is ? SGP_ERR_PEER_LOST : SGP_ERR_NOT_FINITE));
+    sgp_mixer_destroy(mixer);
+    sgp_optimizer_destroy(optimizer);
+    sgp_group_abort(group);
+}
+
+/* Its numbers may be those of chunks that others have overwritten since: it is lost, and not broken. */
+static void test_of_a_node_that_is_struck_off(void **state) {
+    (void)state;
+    ranks_setup_t setup = {.loopback = {.size = 2}};
+    for (int a = 0; a < 2 * ALGORITHMS; a++) {
+        struck_t struck = {.options = algorithms[a / 2], .is = a % 2};
+        struck.options.count = PARAMETERS;
+        run_transports(&setup, step_once, &struck);
+    }
+}
+
 /* Each element of a vector of any length is checked, for each kind of number that is not finite. */
 static void test_kernels(void **state) {
     (void)state;
@@ -179,6 +223,7 @@ int main(void) {
         cmocka_unit_test(test_stays_on_its_node),
         cmocka_unit_test(test_of_the_callers_optimizer),
         cmocka_unit_test(test_that_it_can_be_allowed),
+        cmocka_unit_test(test_of_a_node_that_is_struck_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

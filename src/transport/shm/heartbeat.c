@@ -140,15 +140,6 @@ static void notice_absence(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
     sgp_slots_note_absence(heartbeat->slots, elapsed);
 }
 
-/* Others that have struck this rank off tell it nothing more. */
-static void look_at_own_fate(sgp_heartbeat_t *heartbeat) {
-    sgp_slots_t *slots = heartbeat->slots;
-    int rank = slots->transport.rank;
-    if (!is_elastic(heartbeat) || !atomic_load(&slots->own.control->struck_off)) return;
-    if (sgp_fates_of(slots->transport.fates, rank).state == SGP_FATE_PRESENT)
-        sgp_slots_note(slots, rank, sgp_fate_lost(SGP_CAUSE_STRUCK_OFF), NULL);
-}
-
 static void beat(sgp_heartbeat_t *heartbeat, uint64_t now) {
     const sgp_transport_t *transport = &heartbeat->slots->transport;
     sgp_region_control_t *control = heartbeat->slots->own.control;
@@ -165,7 +156,7 @@ static void beat(sgp_heartbeat_t *heartbeat, uint64_t now) {
 
 static void look(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
     notice_absence(heartbeat, elapsed);
-    look_at_own_fate(heartbeat);
+    sgp_slots_look_at_self(&heartbeat->slots->transport);
     look_who_ended(heartbeat, false);
     look_who_ended(heartbeat, true);
     look_who_is_silent(heartbeat, elapsed);

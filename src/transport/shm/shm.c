@@ -54,6 +54,7 @@ static const sgp_transport_ops_t shm_ops = {
     .take_back = sgp_slots_take_back,
     .silence = shm_silence,
     .give_up = shm_give_up,
+    .look_at_self = sgp_slots_look_at_self,
     .attend = sgp_slots_attend,
     .keep_close = sgp_slots_keep_close,
     .receive = sgp_slots_receive,

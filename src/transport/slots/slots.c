@@ -48,6 +48,13 @@ void sgp_slots_strike_off(sgp_slots_t *slots, int rank) {
     if (region->control) atomic_store(&region->control->struck_off, 1);
 }
 
+void sgp_slots_look_at_self(sgp_transport_t *transport) {
+    sgp_slots_t *slots = slots_of(transport);
+    if (!transport->elastic || !atomic_load(&slots->own.control->struck_off)) return;
+    if (sgp_fates_of(transport->fates, transport->rank).state == SGP_FATE_PRESENT)
+        sgp_slots_note(slots, transport->rank, sgp_fate_lost(SGP_CAUSE_STRUCK_OFF), NULL);
+}
+
 void sgp_slots_note_silence(void *owner, int rank, sgp_silence_t reason, bool holds) {
     sgp_slots_t *slots = owner;
     if (sgp_fates_set_silent(slots->transport.fates, rank, reason, holds))

@@ -84,6 +84,10 @@ void sgp_slots_note_silence(void *slots, int rank, sgp_silence_t reason, bool ho
  * thread. */
 void sgp_slots_strike_off(sgp_slots_t *slots, int rank);
 
+/* Notes this rank's own loss if a local one has done so: others that go on without it tell it nothing more, and their slots, from
+ * which it reads, may have new contents. Any thread. */
+void sgp_slots_look_at_self(sgp_transport_t *transport);
+
 /* This rank itself has been silent. Any thread. */
 void sgp_slots_note_absence(void *slots, uint64_t length);
 

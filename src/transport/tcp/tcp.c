@@ -219,12 +219,12 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .send_chunk = sgp_slots_send_chunk, .send_commit = tcp_send_commit,                        \
         .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back, .open = tcp_open,      \
         .admit = tcp_admit, .take_visitor = tcp_take_visitor, .address_of = tcp_address_of,        \
-        .silence = tcp_silence, .give_up = tcp_give_up, .attend = sgp_slots_attend,                \
-        .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
-        .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
-        .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
-        .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
-        .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,                            \
+        .silence = tcp_silence, .give_up = tcp_give_up, .look_at_self = sgp_slots_look_at_self,    \
+        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
+        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
+        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
+        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .descriptor = tcp_descriptor,        \
+        .rearm = tcp_rearm, .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,        \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */
