@@ -4,6 +4,7 @@
  *   g' = g + lambda z                                      weight decay
  *   SGD:   m <- mu m + g',  d = g' + mu m  (Nesterov) or d = m,  x <- x - lr d
  *   Adam:  m and v of g' as in Kingma and Ba 2015,  x <- x - lr m^ / (sqrt(v^) + epsilon)
+ *   AdamW: m and v of g,  x <- x - lr (lambda z + m^ / (sqrt(v^) + epsilon))  (Loshchilov and Hutter 2019)
  *
  * SGD with Nesterov's momentum is the paper's recipe. The gradient and the weight decay are taken at the
  * de-biased parameters z; see sgp/mixer.h for x and z. */
@@ -23,6 +24,7 @@ typedef struct sgp_optimizer sgp_optimizer_t;
 typedef enum sgp_optimizer_kind {
     SGP_OPTIMIZER_SGD = 0,
     SGP_OPTIMIZER_ADAM,
+    SGP_OPTIMIZER_ADAMW, /* Adam with decoupled weight decay */
 } sgp_optimizer_kind_t;
 
 /* Elements [offset, offset + count) of the vector. */
@@ -37,8 +39,8 @@ typedef struct sgp_optimizer_options {
     float momentum;            /* mu, in [0, 1); 0: plain SGD */
     bool heavy_ball;           /* false: Nesterov's form; true: Polyak's, d = m */
     float weight_decay;        /* lambda >= 0; 0: none */
-    float beta1, beta2;        /* Adam; 0: 0.9 and 0.999 */
-    float epsilon;             /* Adam; 0: 1e-8 */
+    float beta1, beta2;        /* Adam and AdamW; 0: 0.9 and 0.999 */
+    float epsilon;             /* Adam and AdamW; 0: 1e-8 */
     /* Where weight decay does not apply (batch-norm parameters): ascending, apart; copied. */
     const sgp_range_t *no_decay; /* (no_decay_count); may be NULL */
     size_t no_decay_count;

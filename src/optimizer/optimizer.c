@@ -35,6 +35,10 @@ static sgp_status_t check_ranges(const sgp_optimizer_options_t *options) {
     return SGP_OK;
 }
 
+static bool has_moments(const sgp_optimizer_options_t *options) {
+    return options->kind == SGP_OPTIMIZER_ADAM || options->kind == SGP_OPTIMIZER_ADAMW;
+}
+
 static bool in_unit(float value) {
     return value >= 0 && value < 1;
 }
@@ -42,7 +46,7 @@ static bool in_unit(float value) {
 static sgp_status_t check(const sgp_optimizer_options_t *options) {
     if (options->count == 0)
         return sgp_fail(SGP_ERR_INVALID, "optimizer: count is 0, must be at least 1");
-    if (options->kind != SGP_OPTIMIZER_SGD && options->kind != SGP_OPTIMIZER_ADAM)
+    if (options->kind != SGP_OPTIMIZER_SGD && !has_moments(options))
         return sgp_fail(SGP_ERR_INVALID, "optimizer: there is no kind %d", (int)options->kind);
     if (!in_unit(options->momentum) || !in_unit(options->beta1) || !in_unit(options->beta2))
         return sgp_fail(SGP_ERR_INVALID,
@@ -62,7 +66,7 @@ static bool allocate(sgp_optimizer_t *optimizer) {
         if (!optimizer->no_decay) return false;
         memcpy(optimizer->no_decay, options->no_decay, bytes);
     }
-    bool adam = options->kind == SGP_OPTIMIZER_ADAM;
+    bool adam = has_moments(options);
     if (adam || options->momentum > 0) {
         optimizer->first = sgp_memory_alloc(options->count * sizeof(float));
         if (!optimizer->first) return false;
@@ -199,6 +203,28 @@ static bool adam(size_t count, float *restrict z, const float *restrict g, float
     return bad == 0;
 }
 
+SGP_VECTOR
+static bool adamw(size_t count, float *restrict z, const float *restrict g, float lr, float decay,
+                  float *restrict copy, float *restrict m, float *restrict v,
+                  const sgp_optimizer_t *optimizer) {
+    float beta1 = optimizer->options.beta1, beta2 = optimizer->options.beta2;
+    float correction1 = optimizer->correction1, correction2 = optimizer->correction2;
+    float epsilon = optimizer->options.epsilon, kept = 1 - lr * decay;
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        float first = beta1 * m[i] + (1 - beta1) * g[i];
+        float second = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        float value =
+            kept * z[i] - lr * (first * correction1) / (sqrtf(second * correction2) + epsilon);
+        m[i] = first;
+        v[i] = second;
+        z[i] = value;
+        copy[i] = value;
+        bad |= sgp_not_finite(value);
+    }
+    return bad == 0;
+}
+
 /* A stretch with one weight decay. */
 static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
                    const float *g, float lr, float decay, float *copy) {
@@ -206,6 +232,8 @@ static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, floa
     float *m = optimizer->first ? optimizer->first + offset : NULL;
     if (options->kind == SGP_OPTIMIZER_ADAM)
         return adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
+    if (options->kind == SGP_OPTIMIZER_ADAMW)
+        return adamw(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
     if (m)
         return momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
                             options->heavy_ball ? 0 : 1,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/optimizer: the local step of a node, SGD and Adam. Users call sgp/optimizer.h; the mixing calls this header, a
+/* src/optimizer: the local step of a node, SGD, Adam and AdamW. Users call sgp/optimizer.h; the mixing calls this header, a
  * stretch of the vector at a time, with the copy for the push in the same pass. It knows no message and no other node. */
 #ifndef SGP_OPTIMIZER_OPTIMIZER_INTERNAL_H
 #define SGP_OPTIMIZER_OPTIMIZER_INTERNAL_H

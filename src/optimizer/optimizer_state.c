@@ -10,12 +10,12 @@
 
 static void describe(const sgp_optimizer_t *optimizer, sgp_state_description_t *to) {
     const sgp_optimizer_options_t *options = sgp_optimizer_options(optimizer);
-    bool adam = options->kind == SGP_OPTIMIZER_ADAM;
+    static const char *const names[] = {"sgd", "adam", "adamw"};
     *to = (sgp_state_description_t){.length = 0};
-    sgp_describe_text(to, "kind", adam ? "adam" : "sgd");
+    sgp_describe_text(to, "kind", names[options->kind]);
     sgp_describe_size(to, "count", options->count);
     sgp_describe_float(to, "weight_decay", options->weight_decay);
-    if (adam) {
+    if (options->kind != SGP_OPTIMIZER_SGD) {
         sgp_describe_float(to, "beta1", options->beta1);
         sgp_describe_float(to, "beta2", options->beta2);
         sgp_describe_float(to, "epsilon", options->epsilon);

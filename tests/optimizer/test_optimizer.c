@@ -29,8 +29,10 @@ static void plain_step(const sgp_optimizer_options_t *options, plain_t *plain, c
                        double lr, int step) {
     for (size_t i = 0; i < COUNT; i++) {
         double decay = decays_at(options, i) ? options->weight_decay : 0;
-        double gradient = g[i] + decay * plain->z[i];
-        if (options->kind == SGP_OPTIMIZER_ADAM) {
+        bool decoupled = options->kind == SGP_OPTIMIZER_ADAMW;
+        double gradient = g[i] + (decoupled ? 0 : decay * plain->z[i]);
+        if (decoupled) plain->z[i] -= lr * decay * plain->z[i];
+        if (options->kind != SGP_OPTIMIZER_SGD) {
             double b1 = options->beta1 > 0 ? options->beta1 : 0.9;
             double b2 = options->beta2 > 0 ? options->beta2 : 0.999;
             plain->m[i] = b1 * plain->m[i] + (1 - b1) * gradient;
@@ -117,6 +119,34 @@ static void test_adam(void **state) {
                         1e-5);
 }
 
+/* The parameters after each step of torch.optim.AdamW (torch 1.13, float32) from 0.5, -1.25 and 2, with a weight decay of 0.1, at
+ * the rates 0.05 / sqrt(k) and the gradients of the loop below. */
+static const float torch_adamw[6][3] = {
+    {0.547500014f, -1.29374993f, 2.03999996f}, {0.579188526f, -1.32044327f, 2.06574512f},
+    {0.600848854f, -1.34161413f, 2.08498764f}, {0.611940086f, -1.35993755f, 2.10030603f},
+    {0.612474799f, -1.37649524f, 2.1129365f},  {0.605612099f, -1.39184308f, 2.12358546f},
+};
+
+static void test_adamw(void **state) {
+    (void)state;
+    sgp_optimizer_t *optimizer;
+    sgp_optimizer_options_t options = {
+        .count = 3, .kind = SGP_OPTIMIZER_ADAMW, .weight_decay = 0.1f};
+    float z[3] = {0.5f, -1.25f, 2};
+    assert_int_equal(sgp_optimizer_create(&options, &optimizer), SGP_OK);
+    for (int k = 1; k <= 6; k++) {
+        float g[3] = {(float)(0.3 * k - 1), (float)(0.02 * k * k), (float)(-1.5 / k)};
+        sgp_optimizer_step(optimizer, z, g, (float)(0.05 / sqrt(k)));
+        for (int i = 0; i < 3; i++) assert_true(fabsf(z[i] - torch_adamw[k - 1][i]) < 5e-7f);
+    }
+    sgp_optimizer_destroy(optimizer);
+    check_against_plain((sgp_optimizer_options_t){.kind = SGP_OPTIMIZER_ADAMW,
+                                                  .weight_decay = 0.1f,
+                                                  .no_decay = ranges,
+                                                  .no_decay_count = 4},
+                        1e-5);
+}
+
 /* Copies the state of one optimizer into another. */
 static void copy_state(sgp_optimizer_t *from, sgp_optimizer_t *to) {
     static const size_t bytes[] = {sizeof(float), sizeof(double), sizeof(uint64_t)};
@@ -183,8 +213,11 @@ static void test_bad_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd),         cmocka_unit_test(test_weight_decay_where_it_applies),
-        cmocka_unit_test(test_adam),        cmocka_unit_test(test_goes_on_from_its_state),
+        cmocka_unit_test(test_sgd),
+        cmocka_unit_test(test_weight_decay_where_it_applies),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_goes_on_from_its_state),
         cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,7 @@ static void test_a_step_allocates_nothing(void **state) {
     (void)state;
     enum { COUNT = 1000 };
     static float z[COUNT], gradient[COUNT];
-    for (int kind = SGP_OPTIMIZER_SGD; kind <= SGP_OPTIMIZER_ADAM; kind++) {
+    for (int kind = SGP_OPTIMIZER_SGD; kind <= SGP_OPTIMIZER_ADAMW; kind++) {
         sgp_optimizer_options_t options = {
             .count = COUNT, .kind = (sgp_optimizer_kind_t)kind, .momentum = 0.9f};
         sgp_optimizer_t *optimizer;

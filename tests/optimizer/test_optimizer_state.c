@@ -22,6 +22,7 @@ static const sgp_optimizer_options_t kinds[] = {
      .weight_decay = 0.1f,
      .no_decay = ranges,
      .no_decay_count = 2},
+    {.count = COUNT, .kind = SGP_OPTIMIZER_ADAMW, .weight_decay = 0.5f},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
