@@ -92,6 +92,13 @@ typedef struct sgp_mixer_options {
                        local update, R times: push to the graph's next peers and absorb. So each step brings the
                        nodes nearer to their mean: to the mean itself (but for rounding) where R is the period of a
                        graph that is exact after it. SGP_ROUNDS_AUTO: that period, of the group at its start. 0: 1 */
+    float
+        outer_lr; /* outer steps (DiLoCo, Douillard et al. 2023): what the local steps from one exchange to the next
+                       have changed, D, counts as one step of an outer optimizer at this rate, 10 at most; 0.7 is usual.
+                       0: none. With all-reduce the mean of all D is taken, and only D is encoded: so it
+                       bears int4; the nodes start with the same values. With sgp and dpsgd, overlap 0, each node takes its
+                       own D before it pushes. Not with slow_every */
+    float outer_momentum; /* of outer steps: Nesterov's, in [0, 1); 0.8 is usual */
 } sgp_mixer_options_t;
 
 #define SGP_ROUNDS_AUTO (-1)

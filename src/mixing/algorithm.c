@@ -9,6 +9,7 @@
 #include "mixing/holes.h"
 #include "mixing/round_graph.h"
 #include "mixing/mixer_options.h"
+#include "mixing/outer.h"
 #include "mixing/progress_thread.h"
 #include "mixing/questions.h"
 
@@ -109,13 +110,12 @@ static sgp_status_t reserve_rooms(sgp_mixer_t *mixer) {
 
 /* A switch can begin outer updates. */
 static sgp_status_t make_outer(sgp_mixer_t *mixer) {
-    if (mixer->options.slow_every == 0 || mixer->outer_momentum) return SGP_OK;
+    if (mixer->outer_kind == SGP_OUTER_NONE || mixer->outer_momentum) return SGP_OK;
     mixer->outer_momentum = sgp_memory_alloc(mixer->count * sizeof *mixer->outer_momentum);
     mixer->outer_anchor = sgp_memory_alloc(mixer->count * sizeof *mixer->outer_anchor);
     if (!mixer->outer_momentum || !mixer->outer_anchor)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for the slow momentum of %zu numbers",
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for the outer momentum of %zu numbers",
                         mixer->count);
-    memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
     return SGP_OK;
 }
 
@@ -123,10 +123,11 @@ static void free_outer(sgp_mixer_t *mixer) {
     sgp_memory_free(mixer->outer_momentum);
     sgp_memory_free(mixer->outer_anchor);
     mixer->outer_momentum = mixer->outer_anchor = NULL;
+    mixer->outer_owner = SGP_OUTER_NONE;
 }
 
 void sgp_algorithm_forget_outer(sgp_mixer_t *mixer) {
-    if (mixer->options.slow_every == 0) free_outer(mixer);
+    if (mixer->outer_kind == SGP_OUTER_NONE) free_outer(mixer);
 }
 
 static bool has_progress(const sgp_mixer_t *mixer) {
@@ -149,6 +150,7 @@ static sgp_status_t make_all(sgp_mixer_t *mixer) {
 sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     bool outer = mixer->outer_momentum != NULL;
     mixer->options = *options;
+    mixer->outer_kind = sgp_outer_kind_of(options);
     mixer->graph = options->graph;
     sgp_holes_shrink_graph(mixer);
     mixer->ops = ops_of(options, mixer->size);
@@ -162,6 +164,12 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
 void sgp_algorithm_number_rounds(sgp_mixer_t *mixer) {
     uint64_t rounds = (uint64_t)mixer->options.rounds;
     mixer->round = (mixer->round + rounds - 1) / rounds * rounds;
+}
+
+void sgp_algorithm_begin_outer(sgp_mixer_t *mixer) {
+    if (mixer->outer_kind == SGP_OUTER_NONE || mixer->outer_kind == mixer->outer_owner) return;
+    sgp_outer_restart(mixer);
+    mixer->outer_owner = mixer->outer_kind;
 }
 
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
@@ -195,6 +203,7 @@ static void exchange(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
     EXCHANGE(sgp_mixer_options_t, mixer->options, saved->options);
     EXCHANGE(const sgp_algorithm_ops_t *, mixer->ops, saved->ops);
     EXCHANGE(void *, mixer->extra, saved->extra);
+    EXCHANGE(sgp_outer_kind_t, mixer->outer_kind, saved->outer_kind);
     EXCHANGE(sgp_graph_t, mixer->graph, saved->graph);
     EXCHANGE(sgp_edge_t *, mixer->edges, saved->edges);
     for (int i = 0; i < SGP_ROOMS; i++) EXCHANGE(sgp_room_t, mixer->rooms[i], saved->rooms[i]);

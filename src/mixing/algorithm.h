@@ -16,6 +16,9 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
  * SGP_ERR_NO_MEMORY, SGP_ERR_UNSUPPORTED; logged. */
 sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
 
+/* Outer updates of another kind than before begin at z: without momentum. For a new mixer and after a switch. */
+void sgp_algorithm_begin_outer(sgp_mixer_t *mixer);
+
 /* Gives the progress thread the algorithm's work, or ends it if the algorithm needs none. sgp_algorithm_resume follows. */
 void sgp_algorithm_start(sgp_mixer_t *mixer);
 
@@ -36,6 +39,7 @@ typedef struct sgp_algorithm_saved {
     sgp_mixer_options_t options;
     const sgp_algorithm_ops_t *ops;
     void *extra;
+    sgp_outer_kind_t outer_kind;
     sgp_graph_t graph;
     sgp_edge_t *edges;
     sgp_room_t rooms[SGP_ROOMS]; /* returned to the transport until sgp_algorithm_restore */

@@ -12,6 +12,7 @@
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
 #include "mixing/late.h"
+#include "mixing/outer.h"
 #include "mixing/questions.h"
 
 #include <inttypes.h>
@@ -158,9 +159,14 @@ void sgp_arrival_fini(sgp_mixer_t *mixer) {
     mixer->arrival = NULL;
 }
 
+/* A newcomer's algorithm is not made yet. */
+static bool has_outer(const sgp_mixer_t *mixer) {
+    return sgp_outer_kind_of(&mixer->options) != SGP_OUTER_NONE && mixer->count > 0;
+}
+
 unsigned sgp_arrival_messages(const sgp_mixer_t *mixer) {
     if (!mixer->arrival) return 0;
-    return mixer->options.slow_every > 0 ? 4 : 2; /* the first one is short */
+    return has_outer(mixer) ? 4 : 2; /* the first one is short */
 }
 
 /* ---- sending ---- */
@@ -201,9 +207,9 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int dst) {
     sgp_agree_call_admit(sgp_group_agreement(mixer->group), dst);
     mixer->regroups |= !sgp_reducer_has_member(&mixer->reducer, dst);
     write_place(mixer, arrival->place);
-    if (mixer->options.slow_every > 0 && mixer->count > 0)
+    if (has_outer(mixer))
         status = send_vector(mixer, dst, MOMENTUM, mixer->outer_momentum, mixer->count);
-    if (status == SGP_OK && mixer->options.slow_every > 0 && mixer->count > 0)
+    if (status == SGP_OK && has_outer(mixer))
         status = send_vector(mixer, dst, ANCHOR, mixer->outer_anchor, mixer->count);
     if (status != SGP_OK) return status;
     return send_bytes(mixer, dst, PLACE, arrival->place, arrival->place_bytes, arrival->place_bytes,
@@ -299,7 +305,7 @@ static bool is_whole(const sgp_mixer_t *mixer, int src, uint64_t part) {
 
 /* The member whose whole answer is here; -1: none. */
 static int find_answer(const sgp_mixer_t *mixer) {
-    bool outer = mixer->options.slow_every > 0 && mixer->count > 0;
+    bool outer = has_outer(mixer);
     for (int r = 0; r < mixer->size; r++)
         if (is_whole(mixer, r, PLACE) && is_whole(mixer, r, VECTOR) &&
             (!outer || (is_whole(mixer, r, MOMENTUM) && is_whole(mixer, r, ANCHOR))))
@@ -330,9 +336,9 @@ static sgp_status_t take(sgp_mixer_t *mixer, int src, uint64_t part, void *to, s
 static sgp_status_t take_outer(sgp_mixer_t *mixer, int src) {
     sgp_arrival_t *arrival = mixer->arrival;
     size_t count = mixer->count;
-    if (mixer->options.slow_every == 0 || count == 0) return SGP_OK;
+    if (!has_outer(mixer)) return SGP_OK;
     arrival->outer = sgp_memory_alloc(2 * count * sizeof *arrival->outer);
-    if (!arrival->outer) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the slow momentum");
+    if (!arrival->outer) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the outer momentum");
     sgp_status_t status = take(mixer, src, MOMENTUM, arrival->outer, count, SGP_ENCODING_FLOAT32);
     if (status != SGP_OK) return status;
     return take(mixer, src, ANCHOR, arrival->outer + count, count, SGP_ENCODING_FLOAT32);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a newcomer gets its first z (docs/membership.md, "Joining"). It asks a member, at first the next one after its own seat, and
  * another one if that falls silent or does not answer. The member answers at the beginning of a step, of K or a later one: where it is
- * in the numbering of steps, rounds and collective calls, then its z as it is between two steps, as float32, then the vectors of the
- * slow momentum. It gives up no mass: the newcomer begins with that z, the weight 1, and that step.
+ * in the numbering of steps, rounds and collective calls, then its z as it is between two steps, as float32, then the vectors of
+ * outer updates. It gives up no mass: the newcomer begins with that z, the weight 1, and that step.
  *
  * Until then the newcomer says of every round that it is asked for that it did not push it, and exchanges nothing in those; pushes
  * to it of these rounds are folded as late ones. So nobody waits for it, and no mass is lost.
@@ -30,7 +30,7 @@ sgp_status_t sgp_arrival_serve(sgp_mixer_t *mixer, uint64_t deadline);
  * SGP_ERR_PEER_LOST, SGP_ERR_MISMATCH (another model); the errors of sgp_newcomer_ready. No effect for another node. */
 sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer);
 
-/* Once the mixer is made: its slow momentum. */
+/* Once the mixer is made: its outer vectors. */
 void sgp_arrival_finish(sgp_mixer_t *mixer);
 
 #endif

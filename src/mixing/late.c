@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "mixing/holes.h"
 #include "mixing/kernels.h"
+#include "mixing/outer.h"
 #include "mixing/round_graph.h"
 
 #include <stdlib.h>
@@ -382,8 +383,10 @@ sgp_status_t sgp_late_absorb(sgp_mixer_t *mixer) {
     sgp_late_fold(mixer);
     if (late->status != SGP_OK) return late->status;
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    sgp_outer_set_aside(mixer);
     if (late->pending_w > 0) absorb_pending(mixer);
     sgp_status_t status = absorb_rests(mixer);
+    sgp_outer_take_up(mixer);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return status;
 }

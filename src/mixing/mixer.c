@@ -7,11 +7,11 @@
 #include "mixing/holes.h"
 #include "mixing/late.h"
 #include "mixing/mixer_internal.h"
-#include "mixing/outer.h"
 #include "mixing/part_step.h"
 #include "mixing/progress_thread.h"
 #include "mixing/questions.h"
 #include "mixing/round_graph.h"
+#include "mixing/slow_update.h"
 #include "mixing/workers.h"
 
 #include "base/constants.h"
@@ -118,8 +118,7 @@ static void set_initial(sgp_mixer_t *mixer, const float *initial) {
     if (initial && initial != mixer->all)
         memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
-    if (mixer->outer_anchor)
-        memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
+    sgp_algorithm_begin_outer(mixer);
 }
 
 /* The channels come first: all nodes must count them alike, also a node on which a later call fails. */
@@ -194,7 +193,7 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
     sgp_ledger_close(&mixer->ledger, mixer->z);
     if (status != SGP_OK) return status;
     sgp_mixer_count_step(mixer);
-    return sgp_outer_due(mixer) ? sgp_outer_update(mixer, local->learning_rate, deadline) : SGP_OK;
+    return sgp_slow_due(mixer) ? sgp_slow_update(mixer, local->learning_rate, deadline) : SGP_OK;
 }
 
 static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
@@ -221,7 +220,7 @@ static sgp_status_t step_with_workers(sgp_mixer_t *mixer, sgp_local_t *local) {
 
 /* An outer update divides by the rate: without one it would be left out in silence. */
 static sgp_status_t check_end_of_hold(const sgp_mixer_t *mixer, float learning_rate) {
-    if (!sgp_outer_due_at(mixer, mixer->step + 1) || (learning_rate > 0 && isfinite(learning_rate)))
+    if (!sgp_slow_due_at(mixer, mixer->step + 1) || (learning_rate > 0 && isfinite(learning_rate)))
         return SGP_OK;
     return sgp_fail(
         SGP_ERR_INVALID,
@@ -364,8 +363,9 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     sgp_state_add(state, "mixer.ledger", SGP_STATE_FLOAT64, ledger->made, ledger->samples);
     sgp_state_add(state, "mixer.statistics", SGP_STATE_UINT64, &mixer->statistics,
                   offsetof(sgp_mixer_statistics_t, weight) / sizeof(uint64_t));
-    if (mixer->options.slow_every > 0) {
-        sgp_state_add(state, "mixer.slow", SGP_STATE_FLOAT32, mixer->outer_momentum, mixer->count);
+    if (mixer->outer_kind != SGP_OUTER_NONE) {
+        const char *momentum = mixer->outer_kind == SGP_OUTER_SLOW ? "mixer.slow" : "mixer.outer";
+        sgp_state_add(state, momentum, SGP_STATE_FLOAT32, mixer->outer_momentum, mixer->count);
         sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->outer_anchor, mixer->count);
     }
     if (mixer->ops->state) mixer->ops->state(mixer, state);

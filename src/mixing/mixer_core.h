@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a mixer, and the primitives that its parts share. For the files of src/mixing alone; it calls nothing.
  *
- * Calls go one way: parts.c, mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
- * algorithms/ -> push_parts.c, reduce_parts.c, absorption.c -> questions.c -> late.c -> push.c, reduce.c,
+ * Calls go one way: parts.c, mixer.c, switch.c and exact_average.c (the public calls) -> slow_update.c, workers.c, algorithm.c ->
+ * algorithms/ -> push_parts.c, reduce_parts.c, absorption.c -> questions.c -> late.c -> push.c, reduce.c, outer.c,
  * progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a socket or a layer of a network. */
 #ifndef SGP_MIXING_MIXER_CORE_H
 #define SGP_MIXING_MIXER_CORE_H
@@ -86,6 +86,14 @@ typedef struct sgp_round_graphs {
 /* For vectors as they travel, for exact averages, for notices, and for newcomers. */
 enum { SGP_ROOMS = 4 };
 
+/* How outer_momentum and outer_anchor are used: SlowMo (mixing/slow_update.h), or outer steps (mixing/outer.h). */
+typedef enum sgp_outer_kind {
+    SGP_OUTER_NONE = 0,
+    SGP_OUTER_SLOW,
+    SGP_OUTER_BY_MEAN,
+    SGP_OUTER_BY_PUSH,
+} sgp_outer_kind_t;
+
 /* An algorithm mixes this worker's segment of the vector: z, count and length describe the segment. In a node of one
  * process the segment is the whole vector. */
 struct sgp_mixer {
@@ -124,8 +132,10 @@ struct sgp_mixer {
     bool broken;    /* the update of this step has made numbers that are not finite */
     sgp_ledger_t ledger;
 
-    float *outer_momentum; /* (count) u of mixing/outer.h; NULL: no outer updates */
+    float *outer_momentum; /* (count) u of SlowMo, or U of outer steps; NULL: no outer updates */
     float *outer_anchor;   /* (count) z after the last outer update */
+    sgp_outer_kind_t outer_kind;  /* of the options */
+    sgp_outer_kind_t outer_owner; /* whose vectors these are; a switch can have ended its updates */
 
     sgp_holes_t holes;
     sgp_round_graphs_t *graphs; /* NULL: not elastic */

@@ -78,6 +78,41 @@ static sgp_status_t check_outer(const sgp_mixer_options_t *options) {
     return SGP_OK;
 }
 
+static const char *no_outer_steps_with(const sgp_mixer_options_t *options,
+                                       const sgp_algorithm_info_t *info) {
+    if (options->slow_every > 0)
+        return "slow momentum (slow_every): both are outer updates; one of the two works";
+    if (options->algorithm == SGP_ALGORITHM_ADPSGD)
+        return "adpsgd: its pairs average at any time; they work with sgp, dpsgd and allreduce";
+    if (options->overlap != 0)
+        return "an overlap: messages would arrive between two of them; they work with sgp, dpsgd "
+               "and allreduce, overlap 0";
+    if (options->biased) return "biased: they need the push-sum weight; they work without biased";
+    if (options->library_allreduce && info->library_ops)
+        return "an all-reduce by the library: our own all-reduce makes them";
+    return NULL;
+}
+
+static sgp_status_t check_outer_steps(const sgp_mixer_options_t *options,
+                                      const sgp_algorithm_info_t *info) {
+    if (!(options->outer_lr >= 0 && options->outer_lr <= 10))
+        return sgp_fail(SGP_ERR_INVALID,
+                        "outer lr is %g: must be above 0, 10 at most; 0.7 is usual",
+                        (double)options->outer_lr);
+    if (!(options->outer_momentum >= 0 && options->outer_momentum < 1))
+        return sgp_fail(SGP_ERR_INVALID, "outer momentum is %g: must be at least 0 and below 1",
+                        (double)options->outer_momentum);
+    if (options->outer_lr > 0) {
+        const char *what = no_outer_steps_with(options, info);
+        return what ? sgp_fail(SGP_ERR_INVALID, "outer steps with %s", what) : SGP_OK;
+    }
+    if (options->outer_momentum > 0)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "outer momentum %g without outer steps: set outer_lr, 0.7 is usual",
+                        (double)options->outer_momentum);
+    return SGP_OK;
+}
+
 static sgp_status_t check_encoding(const sgp_mixer_options_t *options,
                                    const sgp_algorithm_info_t *info) {
     if (options->encoding > SGP_ENCODING_LAST)
@@ -116,5 +151,6 @@ sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options) {
     if (status == SGP_OK) status = check_overlap(options, info);
     if (status == SGP_OK) status = check_rounds(options, info);
     if (status == SGP_OK) status = check_graph(options, info);
-    return status == SGP_OK ? check_outer(options) : status;
+    if (status == SGP_OK) status = check_outer(options);
+    return status == SGP_OK ? check_outer_steps(options, info) : status;
 }

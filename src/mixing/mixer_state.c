@@ -31,6 +31,10 @@ static void describe(const sgp_mixer_t *mixer, sgp_state_description_t *to) {
     sgp_describe_integer(to, "slow_every", options->slow_every);
     sgp_describe_integer(to, "slow_alone", options->slow_alone);
     sgp_describe_integer(to, "library_allreduce", options->library_allreduce);
+    if (options->outer_lr > 0) {
+        sgp_describe_float(to, "outer_lr", options->outer_lr);
+        sgp_describe_float(to, "outer_momentum", options->outer_momentum);
+    }
     if (options->rounds > 1) sgp_describe_integer(to, "rounds", (int)options->rounds);
 }
 

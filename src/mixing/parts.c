@@ -5,6 +5,7 @@
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/arrival.h"
 #include "mixing/mixer_internal.h"
+#include "mixing/outer.h"
 #include "mixing/part_step.h"
 
 #include "base/logging.h"
@@ -75,9 +76,13 @@ static sgp_part_phase_t phase_of(const sgp_mixer_t *mixer) {
 
 /* ---- begin ---- */
 
-static bool is_outer_due(const sgp_mixer_t *mixer) {
+static bool is_slow_update_due(const sgp_mixer_t *mixer) {
     int every = mixer->options.slow_every;
     return every > 0 && (mixer->step + 1) % (uint64_t)every == 0;
+}
+
+static bool is_outer_push_due(const sgp_mixer_t *mixer) {
+    return sgp_outer_by_push(mixer) && sgp_mixer_ends_round(mixer);
 }
 
 static sgp_status_t check_support(const sgp_mixer_t *mixer) {
@@ -86,7 +91,8 @@ static sgp_status_t check_support(const sgp_mixer_t *mixer) {
     else if (sgp_mixer_has_workers(mixer)) what = "workers";
     else if (mixer->options.overlap == SGP_OVERLAP_ASYNC) what = "an overlap without bound";
     else if (mixer->ops == &sgp_algorithm_library_allreduce) what = "an all-reduce by the library";
-    else if (is_outer_due(mixer)) what = "slow momentum, which is due in this step";
+    else if (is_slow_update_due(mixer)) what = "slow momentum, which is due in this step";
+    else if (is_outer_push_due(mixer)) what = "an outer step by push, which is due in this step";
     else if (!mixer->ops->parts) what = sgp_algorithm_name(mixer->options.algorithm);
     if (!what) return SGP_OK;
     return sgp_fail(SGP_ERR_UNSUPPORTED, "begin: no step in parts with %s; sgp_mixer_step works",

@@ -5,6 +5,7 @@
 #include "mixing/mixer_internal.h"
 #include "mixing/algorithm.h"
 #include "mixing/exact_average.h"
+#include "mixing/outer.h"
 #include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
@@ -43,9 +44,14 @@ static sgp_status_t agree(sgp_mixer_t *mixer) {
     return sgp_mixer_agree(mixer, sgp_transport_now(mixer->transport) + timeout);
 }
 
+/* All nodes must have the same anchor. */
+static bool begins_by_mean(const sgp_mixer_t *mixer, const sgp_mixer_options_t *wanted) {
+    return sgp_outer_kind_of(wanted) == SGP_OUTER_BY_MEAN && !sgp_outer_by_mean(mixer);
+}
+
 /* *refused: the mixer is unchanged. */
 static sgp_status_t replace(sgp_mixer_t *mixer, const sgp_mixer_options_t *wanted, bool *refused) {
-    bool agrees = wanted->algorithm != mixer->options.algorithm;
+    bool agrees = wanted->algorithm != mixer->options.algorithm || begins_by_mean(mixer, wanted);
     sgp_algorithm_saved_t saved;
     sgp_algorithm_save(mixer, &saved);
     sgp_status_t status = share_with_all(mixer, sgp_algorithm_make(mixer, wanted));
@@ -58,8 +64,7 @@ static sgp_status_t replace(sgp_mixer_t *mixer, const sgp_mixer_options_t *wante
     sgp_algorithm_discard(mixer, &saved);
     sgp_algorithm_start(mixer);
     if (agrees) status = agree(mixer);
-    if (mixer->outer_momentum && !saved.outer)
-        memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
+    sgp_algorithm_begin_outer(mixer);
     return status == SGP_OK ? sgp_algorithm_resume(mixer) : status;
 }
 

@@ -52,7 +52,7 @@ static void print_mixer(void) {
     F(count), F(buffers), F(algorithm), F(graph), F(overlap), F(allow_not_finite), F(biased);
     F(encoding), F(local_steps), F(slow_momentum), F(slow_every), F(slow_alone);
     F(library_allreduce), F(timeout_ms), F(workers), F(vector), F(passes_over);
-    F(rounds);
+    F(rounds), F(outer_lr), F(outer_momentum);
 #undef F
 #define F(field) FIELD(sgp_mixer_statistics_t, field)
     STRUCT(sgp_mixer_statistics_t);
@@ -91,7 +91,7 @@ static void print_optimizer(void) {
 #undef F
     STRUCT(sgp_range_t);
     FIELD(sgp_range_t, offset), FIELD(sgp_range_t, count);
-    ENUM(SGP_OPTIMIZER_SGD), ENUM(SGP_OPTIMIZER_ADAM);
+    ENUM(SGP_OPTIMIZER_SGD), ENUM(SGP_OPTIMIZER_ADAM), ENUM(SGP_OPTIMIZER_ADAMW);
 }
 
 int main(void) {

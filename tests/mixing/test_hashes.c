@@ -212,6 +212,10 @@ static void test_other_options(void **state) {
             options.slow_every = 4);
         TRY("allreduce local steps", options.algorithm = SGP_ALGORITHM_ALLREDUCE;
             options.local_steps = 2);
+        TRY("outer steps", options.local_steps = 2; options.outer_lr = 0.7f;
+            options.outer_momentum = 0.8f);
+        TRY("allreduce outer steps", options.algorithm = SGP_ALGORITHM_ALLREDUCE;
+            options.local_steps = 2; options.outer_lr = 0.7f; options.outer_momentum = 0.8f);
 #undef TRY
     }
     end();

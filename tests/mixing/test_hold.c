@@ -161,6 +161,17 @@ static const run_t same[] = {
     {.options = {.algorithm = SGP_ALGORITHM_ALLREDUCE,
                  .local_steps = 3,
                  .encoding = SGP_ENCODING_BFLOAT16}},
+    {.options = {.local_steps = 2, .buffers = BUFFERS, .outer_lr = 0.7f, .outer_momentum = 0.8f},
+     .momentum = 0.9f},
+    {.options = {.algorithm = SGP_ALGORITHM_ALLREDUCE,
+                 .local_steps = 2,
+                 .buffers = BUFFERS,
+                 .outer_lr = 0.7f,
+                 .outer_momentum = 0.8f}},
+    {.options = {.algorithm = SGP_ALGORITHM_ALLREDUCE,
+                 .encoding = SGP_ENCODING_INT4,
+                 .outer_lr = 0.7f,
+                 .outer_momentum = 0.8f}},
 };
 enum { SAME = sizeof same / sizeof *same };
 

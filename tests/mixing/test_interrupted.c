@@ -76,6 +76,11 @@ static const sgp_mixer_options_t settings[] = {
     {.algorithm = SGP_ALGORITHM_DPSGD, .graph = {.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL}},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE, .encoding = SGP_ENCODING_BFLOAT16},
+    {.algorithm = SGP_ALGORITHM_ALLREDUCE,
+     .encoding = SGP_ENCODING_INT4,
+     .local_steps = 2,
+     .outer_lr = 0.7f,
+     .outer_momentum = 0.8f},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 

@@ -219,6 +219,14 @@ static const sgp_mixer_options_t settings[] = {
      .algorithm = SGP_ALGORITHM_ALLREDUCE,
      .buffers = BUFFERS,
      .encoding = SGP_ENCODING_INT4},
+    {.count = COUNT, .local_steps = 3, .outer_lr = 0.7f, .outer_momentum = 0.8f},
+    {.count = COUNT,
+     .algorithm = SGP_ALGORITHM_ALLREDUCE,
+     .buffers = BUFFERS,
+     .encoding = SGP_ENCODING_INT4,
+     .local_steps = 3,
+     .outer_lr = 0.7f,
+     .outer_momentum = 0.8f},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -326,6 +334,7 @@ static void refuse_of_others(sgp_group_t *group, const saved_t *saved) {
         {{.count = COUNT, .overlap = 1, .graph = {.kind = SGP_GRAPH_RING}}, "graph=exponential"},
         {{.count = COUNT, .overlap = 1, .graph = {.seed = 5}}, "seed=0, this one has seed=5"},
         {{.count = COUNT, .overlap = 1, .slow_every = 4}, "slow_every=0"},
+        {{.count = COUNT, .algorithm = SGP_ALGORITHM_DPSGD, .outer_lr = 1}, "algorithm=osgp"},
     };
     for (size_t o = 0; o < sizeof others / sizeof *others; o++) {
         sgp_mixer_options_t options = others[o].options;

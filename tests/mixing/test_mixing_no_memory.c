@@ -33,6 +33,12 @@ static const algorithm_t algorithms[] = {
     {"allreduce", {.count = SMALL, .buffers = 16, .algorithm = SGP_ALGORITHM_ALLREDUCE}},
     {"allreduce, bfloat16",
      {.count = SMALL, .algorithm = SGP_ALGORITHM_ALLREDUCE, .encoding = SGP_ENCODING_BFLOAT16}},
+    {"outer steps",
+     {.count = SMALL,
+      .algorithm = SGP_ALGORITHM_ALLREDUCE,
+      .local_steps = 2,
+      .outer_lr = 0.7f,
+      .outer_momentum = 0.8f}},
 };
 
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };

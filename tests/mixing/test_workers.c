@@ -225,6 +225,11 @@ static const sgp_mixer_options_t repeatable[] = {
     {.algorithm = SGP_ALGORITHM_SGP, .rounds = 3},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE, .local_steps = 3},
     {.algorithm = SGP_ALGORITHM_SGP, .slow_momentum = 0.5f, .slow_every = 3},
+    {.algorithm = SGP_ALGORITHM_SGP, .local_steps = 2, .outer_lr = 0.7f, .outer_momentum = 0.8f},
+    {.algorithm = SGP_ALGORITHM_ALLREDUCE,
+     .local_steps = 3,
+     .outer_lr = 0.7f,
+     .outer_momentum = 0.8f},
 };
 
 enum { REPEATABLE = sizeof repeatable / sizeof *repeatable };

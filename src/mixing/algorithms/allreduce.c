@@ -6,6 +6,7 @@
 #include "mixing/algorithms/feedback.h"
 #include "mixing/algorithms/recovery.h"
 #include "mixing/holes.h"
+#include "mixing/outer.h"
 #include "mixing/reduce_parts.h"
 
 #include "group/membership.h"
@@ -21,6 +22,11 @@ static uint64_t optimizer_steps(const sgp_mixer_t *mixer) {
     return mixer->optimizer ? sgp_optimizer_steps(mixer->optimizer) : 0;
 }
 
+static sgp_feedback_kind_t errors_of(const sgp_allreduce_step_t *step) {
+    if (step->outer) return SGP_FEEDBACK_OF_OUTER_STEPS;
+    return step->optimizer ? SGP_FEEDBACK_OF_GRADIENTS : SGP_FEEDBACK_OF_Z;
+}
+
 static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
                                  uint64_t deadline) {
     return (sgp_reduce_t){.reducer = &mixer->reducer,
@@ -32,7 +38,7 @@ static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
                           .weight = 1,
                           .unchecked = mixer->options.allow_not_finite,
                           .encoding = mixer->options.encoding,
-                          .rounding = sgp_feedback_of(mixer, step->optimizer != NULL),
+                          .rounding = sgp_feedback_of(mixer, errors_of(step)),
                           .part = sgp_allreduce_part,
                           .result = sgp_allreduce_result,
                           .context = step,
@@ -139,19 +145,14 @@ static sgp_status_t allreduce_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 
 /* ---- in parts ---- */
 
-/* With local steps z is averaged, after a local update; else the gradient, or z that the caller has changed. */
-static bool updates_first(const sgp_mixer_t *mixer) {
-    return !mixer->exchanges || mixer->options.local_steps > 1;
-}
-
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
     sgp_local_t *local = &step->local;
     sgp_reduce_parts_t *parts = &step->reduce;
     look_around(mixer, local);
     sgp_status_t status = recover_before(mixer, local);
     if (status != SGP_OK) return status;
-    *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer}};
-    if (!updates_first(mixer))
+    *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer, .outer = sgp_outer_by_mean(mixer)}};
+    if (!sgp_allreduce_updates_first(mixer))
         parts->context = (sgp_allreduce_step_t){.mixer = mixer,
                                                 .optimizer = local->optimizer,
                                                 .gradient = local->gradient,
@@ -168,7 +169,7 @@ static sgp_status_t parts_give(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t
                                size_t offset, size_t count, bool whole, uint64_t deadline) {
     sgp_status_t status = SGP_OK;
     step->reduce.reduce.deadline = deadline;
-    if (updates_first(mixer)) {
+    if (sgp_allreduce_updates_first(mixer)) {
         status = sgp_part_step_update(step, mixer, offset, count);
         /* or sgp_allreduce_result would enter it again */
         sgp_ledger_close_range(&mixer->ledger, mixer->z, offset, count);

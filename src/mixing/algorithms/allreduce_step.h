@@ -12,6 +12,7 @@ typedef struct sgp_allreduce_step {
     sgp_mixer_t *mixer;
     sgp_optimizer_t *optimizer; /* NULL: z itself is averaged */
     const float *gradient;      /* (P) */
+    bool outer; /* differences to the anchor are averaged, for an outer step (mixing/outer.h) */
     float learning_rate;
     bool applied;             /* a part of the result has changed the vector */
     uint64_t optimizer_steps; /* made before this one, in an elastic group */
@@ -20,11 +21,15 @@ typedef struct sgp_allreduce_step {
 /* Two: a fast node sends its part of the next step while a slow one still reads the mean of this one. */
 unsigned sgp_allreduce_messages(const sgp_mixer_t *mixer);
 
-/* Decides what is reduced: gradient and buffers; with local steps, after the last of them, z (local SGD). */
+/* Decides what is reduced: gradient and buffers; with local steps, after the last of them, z (local SGD); with outer steps
+ * A - z and buffers. */
 sgp_status_t sgp_allreduce_begin(sgp_mixer_t *mixer, const sgp_local_t *local,
                                  sgp_allreduce_step_t *step);
 
-/* For sgp_reduce_t. part: [gradient | buffers], or z. result: a chunk of the mean gradient goes through the optimizer
+/* Whether the local update comes before the exchange. */
+bool sgp_allreduce_updates_first(const sgp_mixer_t *mixer);
+
+/* For sgp_reduce_t. part: [gradient | buffers], [A - z | buffers], or z. result: a chunk of the mean gradient goes through the optimizer
  * where it lies; the mean of the rest becomes z. */
 const float *sgp_allreduce_part(sgp_reduce_t *reduce, size_t offset, size_t count, float *scratch);
 void sgp_allreduce_result(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean);

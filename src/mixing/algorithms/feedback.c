@@ -9,8 +9,8 @@
 #include <string.h>
 
 typedef struct feedback {
-    float *rounding;    /* (length) errors */
-    uint64_t gradients; /* 1: the errors of the parameters are of gradients; else of z */
+    float *rounding; /* (length) errors */
+    uint64_t kind;   /* sgp_feedback_kind_t */
 } feedback_t;
 
 sgp_status_t sgp_feedback_create(sgp_mixer_t *mixer) {
@@ -32,21 +32,27 @@ void sgp_feedback_destroy(sgp_mixer_t *mixer) {
     free(feedback);
 }
 
-/* z <- z + rounding on elements [begin, length): mixing, not a local step. The ledger's runs begin anywhere, so it sees
+/* z <- z + sign rounding on elements [begin, end): mixing, not a local step. The ledger's runs begin anywhere, so it sees
  * all of z. */
-static void add_to_z(sgp_mixer_t *mixer, feedback_t *feedback, size_t begin) {
-    size_t count = mixer->length - begin;
-    float *z = mixer->z + begin, *rounding = feedback->rounding + begin;
+static void add_to_z(sgp_mixer_t *mixer, feedback_t *feedback, size_t begin, size_t end,
+                     float sign) {
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
-    sgp_add(count, z, z, rounding);
+    sgp_add_scaled(end - begin, mixer->z + begin, feedback->rounding + begin, sign);
     sgp_ledger_close(&mixer->ledger, mixer->z);
-    memset(rounding, 0, count * sizeof *rounding);
+    memset(feedback->rounding + begin, 0, (end - begin) * sizeof *feedback->rounding);
+}
+
+/* The parameters' errors of gradients stay. */
+static void settle(sgp_mixer_t *mixer, feedback_t *feedback) {
+    size_t from = feedback->kind == SGP_FEEDBACK_OF_Z ? 0 : mixer->count;
+    if (feedback->kind == SGP_FEEDBACK_OF_OUTER_STEPS)
+        add_to_z(mixer, feedback, 0, mixer->count, -1);
+    add_to_z(mixer, feedback, from, mixer->length, 1);
 }
 
 sgp_status_t sgp_feedback_settle(sgp_mixer_t *mixer, uint64_t deadline) {
-    feedback_t *feedback = mixer->extra;
     (void)deadline;
-    if (feedback) add_to_z(mixer, feedback, feedback->gradients ? mixer->count : 0);
+    if (mixer->extra) settle(mixer, mixer->extra);
     return SGP_OK;
 }
 
@@ -54,15 +60,16 @@ void sgp_feedback_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     feedback_t *feedback = mixer->extra;
     if (!feedback) return;
     sgp_state_add(state, "feedback.rounding", SGP_STATE_FLOAT32, feedback->rounding, mixer->length);
-    sgp_state_add(state, "feedback.gradients", SGP_STATE_UINT64, &feedback->gradients, 1);
+    sgp_state_add(state, "feedback.gradients", SGP_STATE_UINT64, &feedback->kind, 1);
 }
 
-float *sgp_feedback_of(sgp_mixer_t *mixer, bool gradients) {
+float *sgp_feedback_of(sgp_mixer_t *mixer, sgp_feedback_kind_t kind) {
     feedback_t *feedback = mixer->extra;
     if (!feedback) return NULL;
-    if (gradients && !feedback->gradients) add_to_z(mixer, feedback, 0);
-    if (!gradients && feedback->gradients)
+    if (kind == feedback->kind) return feedback->rounding;
+    if (feedback->kind == SGP_FEEDBACK_OF_GRADIENTS)
         memset(feedback->rounding, 0, mixer->count * sizeof *feedback->rounding);
-    feedback->gradients = gradients;
+    else settle(mixer, feedback);
+    feedback->kind = kind;
     return feedback->rounding;
 }

@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "group/agree_call.h"
 #include "mixing/holes.h"
+#include "mixing/outer.h"
 #include "mixing/round_graph.h"
 #include "optimizer/optimizer_internal.h"
 
@@ -13,9 +14,9 @@
 /* The weight of a node that is a step behind, or new: the mean is that of the others, to the last bit. */
 #define BEHIND 1e-30
 
-/* z and at most two moments; an attempt uses so many numbers of exact averages, also if it fails. Few, as reduce.c drops the
- * chunks of the last numbers alone. */
-enum { VECTORS = 3 };
+/* z and at most two moments, and those of outer steps; an attempt uses so many numbers of exact averages, also if it fails.
+ * Few, as reduce.c drops the chunks of the last numbers alone. */
+enum { VECTORS = 3, OUTER_VECTORS = 2 };
 
 /* Reports are told from the payloads of other collective calls. */
 #define REPORT_MARK UINT64_C(0x9d2c5680a3f1e74b)
@@ -143,6 +144,19 @@ static void take_steps(const recovery_t *recovery, uint64_t *steps) {
         *steps = recovery->all[verdict->model].optimizer_steps;
 }
 
+/* A broken outer step can have changed them in part. */
+static sgp_status_t take_outer_means(const recovery_t *recovery, uint64_t deadline) {
+    sgp_mixer_t *mixer = recovery->mixer;
+    if (!sgp_outer_by_mean(mixer)) return SGP_OK;
+    uint64_t number = mixer->averages;
+    mixer->averages += OUTER_VECTORS;
+    sgp_status_t status =
+        take_mean(recovery, (vector_t){mixer->outer_anchor, mixer->count}, number, deadline);
+    if (status != SGP_OK) return status;
+    return take_mean(recovery, (vector_t){mixer->outer_momentum, mixer->count}, number + 1,
+                     deadline);
+}
+
 /* All nodes have optimizers of the same kind. */
 static sgp_status_t take_means(const recovery_t *recovery, uint64_t deadline) {
     sgp_mixer_t *mixer = recovery->mixer;
@@ -164,10 +178,12 @@ static sgp_status_t take_means(const recovery_t *recovery, uint64_t deadline) {
 
 /* ---- the recovery ---- */
 
-/* Where gradients are averaged, all nodes must have the same z and the same optimizer; where z is, a newcomer brings one that
- * a member has had. */
+/* Where gradients are averaged, all nodes must have the same z and the same optimizer, and with outer steps the same anchor;
+ * where z is, a newcomer brings one that a member has had. */
 static bool must_copy(const recovery_t *recovery) {
-    return recovery->verdict.has_new && recovery->mixer->options.local_steps == 1;
+    const sgp_mixer_t *mixer = recovery->mixer;
+    bool alike = mixer->options.local_steps == 1 || sgp_outer_by_mean(mixer);
+    return recovery->verdict.has_new && alike;
 }
 
 /* One attempt. *over: no node has lost another one in it. */
@@ -180,7 +196,8 @@ static sgp_status_t attempt(recovery_t *recovery, uint64_t deadline, bool *over)
     sgp_reducer_take_part(&mixer->reducer, recovery->there);
     *over = !recovery->verdict.behind && !is_made(&recovery->verdict) && !must_copy(recovery);
     if (*over) return SGP_OK; /* all have the values that they need */
-    status = take_means(recovery, deadline);
+    status = take_outer_means(recovery, deadline);
+    if (status == SGP_OK) status = take_means(recovery, deadline);
     recovery->mine.failed = status == SGP_ERR_PEER_LOST;
     if (status != SGP_OK && !recovery->mine.failed) return status;
     status = gather(recovery, still);

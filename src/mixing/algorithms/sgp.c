@@ -13,6 +13,7 @@
 #include "mixing/catch_up.h"
 #include "mixing/holes.h"
 #include "mixing/late.h"
+#include "mixing/outer.h"
 #include "mixing/push_parts.h"
 #include "mixing/questions.h"
 #include "mixing/settling.h"
@@ -221,12 +222,29 @@ static sgp_status_t step_in_rounds(sgp_mixer_t *mixer, const sgp_local_t *local,
     return status;
 }
 
+static sgp_status_t update_and_exchange(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                        uint64_t deadline) {
+    if (mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
+    if (mixer->options.rounds > 1) return step_in_rounds(mixer, local, deadline);
+    return step_in_one_round(mixer, local, deadline);
+}
+
+/* The last of the local steps, the outer step that they make, and the exchange. */
+static sgp_status_t outer_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    const sgp_local_t nothing = {.held = local->held};
+    sgp_status_t status = sgp_local_update_all(mixer, local);
+    if (status == SGP_OK) status = sgp_outer_step(mixer);
+    if (status == SGP_OK) status = update_and_exchange(mixer, &nothing, deadline);
+    if (status == SGP_OK) sgp_outer_anchor(mixer);
+    return status;
+}
+
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     sgp_status_t status = mixer->holes.elastic ? look_around(mixer, true) : SGP_OK;
     if (status != SGP_OK) return status;
-    if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
-    if (mixer->options.rounds > 1) return step_in_rounds(mixer, local, deadline);
-    return step_in_one_round(mixer, local, deadline);
+    if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
+    if (sgp_outer_by_push(mixer)) return outer_step(mixer, local, deadline);
+    return update_and_exchange(mixer, local, deadline);
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_lockstep = {
