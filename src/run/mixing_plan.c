@@ -26,8 +26,15 @@ static float slow_momentum(const train_options_t *options) {
     return none ? 0 : (float)options->slow_momentum;
 }
 
+/* A schedule has outer steps for the epochs that can have them. */
+static bool has_outer_steps(const train_options_t *options, sgp_algorithm_t algorithm) {
+    bool can = algorithm != SGP_ALGORITHM_ADPSGD && overlap_at(options, algorithm) == 0;
+    return options->outer_lr > 0 && (options->algorithm.count == 1 || can);
+}
+
 sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t epoch) {
     sgp_algorithm_t algorithm = (sgp_algorithm_t)train_stages_at(&options->algorithm, epoch);
+    bool outer = has_outer_steps(options, algorithm);
     return (sgp_mixer_options_t){
         .algorithm = algorithm,
         .graph = {.kind = train_graph(options, algorithm),
@@ -45,6 +52,8 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
         .library_allreduce = strcmp(options->allreduce, "library") == 0,
         .passes_over = 1, /* the steps are returned: run_data.h */
         .rounds = rounds_at(options, algorithm),
+        .outer_lr = outer ? (float)options->outer_lr : 0,
+        .outer_momentum = outer ? (float)options->outer_momentum : 0,
     };
 }
 

@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "run/decay.h"
 #include "run/option_rows_data.h"
+#include "run/option_rows_outer.h"
 #include "run/option_rows_rounds.h"
 #include "run/option_texts.h"
 #include "run/option_values.h"
@@ -131,9 +132,9 @@ const option_t train_option_rows[] = {
      .section = SECTION_TRAINING,
      .offset = AT(optimizer),
      .initial = "sgd",
-     .choices = "sgd, adam",
+     .choices = "sgd, adam, adamw",
      .agreed = 25,
-     .help = "the local step of a node"},
+     .help = "the local step of a node; adamw: adam with decoupled weight decay"},
     {.name = "momentum",
      .argument = "X",
      .type = OPTION_REAL,
@@ -541,16 +542,7 @@ const option_t train_option_rows[] = {
      .offset = AT(biased),
      .agreed = 11,
      .help = "an ablation for sgp and osgp: ignore the push-sum weight"},
-    {.name = "local-steps",
-     .argument = "H",
-     .type = OPTION_INT,
-     .section = SECTION_AVERAGING,
-     .offset = AT(local_steps),
-     .initial = "1",
-     .min = 1,
-     .max = 1e6,
-     .agreed = 13,
-     .help = "exchange in every H-th step only"},
+    OUTER_ROWS,
     ROUNDS_ROW,
     {.name = "slow-momentum",
      .argument = "BETA",

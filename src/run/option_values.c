@@ -95,6 +95,11 @@ void value_agree_slow_momentum(const void *options, char *text) {
     snprintf(text, OPTION_TEXT, "%.15g", run->slow_momentum < 0 ? 0 : run->slow_momentum);
 }
 
+void value_agree_outer_momentum(const void *options, char *text) {
+    const train_options_t *run = options;
+    snprintf(text, OPTION_TEXT, "%.15g", run->outer_momentum < 0 ? 0 : run->outer_momentum);
+}
+
 void value_agree_output(const void *options, char *text) {
     strcpy(text, ((const train_options_t *)options)->output ? "written" : "none");
 }

@@ -21,6 +21,7 @@ void value_agree_overlap(const void *options, char *text);
 bool value_parse_rounds(const char *text, void *value);
 void value_print_rounds(const void *value, char *text);
 void value_agree_slow_momentum(const void *options, char *text);
+void value_agree_outer_momentum(const void *options, char *text);
 void value_agree_output(const void *options, char *text);
 void value_agree_resume(const void *options, char *text);
 bool value_parse_slow_node(const char *text, void *value);

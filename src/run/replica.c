@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "run/mixing_plan.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,18 @@ double replica_epochs_done(const replica_t *replica, uint64_t step) {
     return epochs_even_step(&replica->epochs, step) / (double)replica->steps_per_epoch;
 }
 
+/* Longer local steps than the run has would leave it without an exchange. */
+static sgp_status_t check_outer_steps(const train_options_t *options, uint64_t steps_per_epoch) {
+    uint64_t steps = steps_per_epoch * (uint64_t)options->epochs, some = steps / 10;
+    if (!(options->outer_lr > 0) || (uint64_t)options->local_steps <= steps) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "local-steps is %d: the run has %" PRIu64 " steps (%" PRIu64
+                    " in each of %d epochs), so there would be no outer step; "
+                    "at most %" PRIu64 " make ten",
+                    options->local_steps, steps, steps_per_epoch, options->epochs,
+                    some > 0 ? some : 1);
+}
+
 static sgp_status_t create_feed(replica_t *replica, const train_options_t *options, int rank) {
     char path[TRAIN_PATH];
     feed_options_t feed = {.data = train_data_path(options, rank / options->workers, path),
@@ -76,8 +89,9 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
                            .split = options->split,
                            .private_data = options->private_data};
     sgp_status_t status = feed_create(&feed, &replica->feed);
-    if (!status) replica_plan(replica, options);
-    return status;
+    if (status != SGP_OK) return status;
+    replica_plan(replica, options);
+    return check_outer_steps(options, replica->steps_per_epoch);
 }
 
 void replica_plan(replica_t *replica, const train_options_t *options) {
@@ -99,14 +113,19 @@ static size_t find_no_decay(const model_t *model, sgp_range_t *ranges) {
     return count;
 }
 
+static sgp_optimizer_kind_t optimizer_kind(const char *name) {
+    if (!strcmp(name, "adam")) return SGP_OPTIMIZER_ADAM;
+    return strcmp(name, "adamw") ? SGP_OPTIMIZER_SGD : SGP_OPTIMIZER_ADAMW;
+}
+
 static sgp_status_t create_optimizer(replica_t *replica, const train_options_t *options) {
     sgp_range_t *ranges = calloc(model_tensor_count(replica->model), sizeof *ranges);
     if (!ranges) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the optimizer's ranges");
-    bool adam = strcmp(options->optimizer, "adam") == 0;
+    sgp_optimizer_kind_t kind = optimizer_kind(options->optimizer);
     sgp_optimizer_options_t optimizer = {
         .count = replica->parameters,
-        .kind = adam ? SGP_OPTIMIZER_ADAM : SGP_OPTIMIZER_SGD,
-        .momentum = adam ? 0 : (float)options->momentum,
+        .kind = kind,
+        .momentum = kind == SGP_OPTIMIZER_SGD ? (float)options->momentum : 0,
         .heavy_ball = !options->nesterov,
         .weight_decay = (float)options->weight_decay,
         .no_decay = ranges,

@@ -24,6 +24,8 @@ void train_options_settle(train_options_t *options) {
         options->lr_schedule = is_short ? "cosine" : "step";
     if (options->slow_momentum < 0 && options->slow_every > 0) options->slow_momentum = 0.5;
     else if (options->slow_momentum >= 0 && options->slow_every == 0) options->slow_every = 48;
+    if (options->outer_momentum < 0 && options->outer_lr > 0) options->outer_momentum = 0.8;
+    else if (options->outer_momentum >= 0 && options->outer_lr == 0) options->outer_lr = 0.7;
 }
 
 const char *train_data_path(const train_options_t *options, int node, char path[TRAIN_PATH]) {

@@ -38,7 +38,7 @@ typedef struct train_options {
     double momentum;
     bool nesterov;
     double weight_decay;
-    const char *optimizer; /* "sgd" or "adam" */
+    const char *optimizer; /* "sgd", "adam" or "adamw" */
     int augment;           /* random crops and flips: 1 or 0; below 0 until train_options_settle */
     uint64_t seed;
     const char *init;         /* file of the initial parameters; NULL: random ones */
@@ -80,13 +80,15 @@ typedef struct train_options {
     double clip_norm;      /* of a process's gradient; 0: any */
     bool private_data;     /* `data` are each node's own; "{node}" in it is the node's number */
     int rounds;            /* exchanges per step, or SGP_ROUNDS_AUTO */
+    double outer_lr;       /* of outer steps; 0: none */
+    double outer_momentum; /* below 0: not given */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops
  * and flips do not pay off in so few. */
 #define TRAIN_SHORT_EPOCHS 10
 
-/* Fills the defaults that follow from other options: SlowMo's pair, and lr, lr_schedule and augment by model and epochs.
+/* Fills the defaults that follow from other options: SlowMo's pair, that of outer steps, and lr, lr_schedule and augment by model and epochs.
  * Call it after the last change; it may be called again. */
 void train_options_settle(train_options_t *options);
 

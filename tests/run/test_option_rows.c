@@ -136,6 +136,8 @@ static const train_options_t unusual = {
     2.5,
     true,
     SGP_ROUNDS_AUTO,
+    0.65,
+    0.85,
 };
 
 /* Strings that differ in place but not in letters become the same. */
