@@ -32,6 +32,8 @@ GIVEN = {
     "second_moment": ("local", "local"),
     "elastic": ("1", True),
     "rounds": ("auto", "auto"),
+    "outer_lr": ("0.7", 0.7),
+    "outer_momentum": ("0.8", 0.8),
 }
 
 
@@ -219,6 +221,9 @@ def test_the_wrapper_is_a_module_around_the_module():
         {"rounds": 3},
         {"rounds": "auto", "local_steps": 2, "encoding": "bfloat16"},
         {"peers": 3},
+        {"local_steps": 2, "outer_lr": 1.0},
+        {"local_steps": 2, "outer_lr": 1.0, "algorithm": "allreduce"},
+        {"local_steps": 3, "outer_lr": 1.0, "algorithm": "allreduce", "encoding": "int4"},
     ],
 )
 def test_every_option_trains(options):

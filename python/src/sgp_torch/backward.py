@@ -131,10 +131,10 @@ class OptimizerInBackward:
                     "optimizer_in_backward works with an uncompiled model: leave out torch.compile", "SGP_ERR_UNSUPPORTED"
                 )
         lock_step = options.algorithm in ("sgp", "dpsgd") and options.steps_late == 0
-        if not lock_step or options.slow_every or options.graph == "random-uneven":
+        if not lock_step or options.slow_every or options.outer_lr or options.graph == "random-uneven":
             raise Error(
-                "optimizer_in_backward is for lock step: algorithm sgp or dpsgd, overlap 0, no slow momentum, and a graph that "
-                "keeps the weights at 1",
+                "optimizer_in_backward is for lock step: algorithm sgp or dpsgd, overlap 0, no slow momentum or outer steps, "
+                "and a graph that keeps the weights at 1",
                 "SGP_ERR_UNSUPPORTED",
             )
         if options.workers_per_node > 1:

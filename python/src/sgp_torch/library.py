@@ -103,6 +103,8 @@ class MixerOptions(c.Structure):
         ("vector", c.c_void_p),
         ("passes_over", c.c_uint64),
         ("rounds", c.c_int64),
+        ("outer_lr", c.c_float),
+        ("outer_momentum", c.c_float),
     ]
 
 

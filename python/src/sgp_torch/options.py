@@ -34,6 +34,9 @@ class Options:
         local_steps: the nodes exchange in every so many steps.
         rounds: exchanges per step, of sgp and dpsgd without an overlap, or "auto": the graph's period, ceil(log2 nodes) for one
             peer of the exponential graph. With it 2, 4, 8, ... nodes have the mean of all after each step.
+        outer_lr, outer_momentum: outer steps (DiLoCo): what local_steps steps have changed counts as one step of an outer
+            optimizer with Nesterov's momentum; 0.7 and 0.8 are usual (0: none). With "allreduce" that of all nodes together,
+            with sgp and dpsgd, without an overlap, that of each node, before it pushes.
         slow_momentum, slow_every: SlowMo's beta in [0, 1), and the steps from one slow update to the next (0: none).
         mode: "alias": the parameters are views of the mixer's vector (CPU, float32); "delta": changes are copied to and
             from it (any device and floating-point dtype); "auto": alias where it can be.
@@ -62,6 +65,8 @@ class Options:
     second_moment: str = "mean"
     elastic: bool = False
     rounds: int | str = 1
+    outer_lr: float = 0.0
+    outer_momentum: float = 0.0
 
     @property
     def steps_late(self) -> int:
@@ -81,7 +86,8 @@ class Options:
 
     @property
     def averages_gradients(self) -> bool:
-        return self.algorithm == "allreduce"
+        """In every step. With outer steps algorithm "allreduce" averages what the local steps have changed instead."""
+        return self.algorithm == "allreduce" and self.outer_lr == 0
 
 
 _KINDS: dict[str, type] = {
@@ -89,6 +95,8 @@ _KINDS: dict[str, type] = {
     "local_steps": int,
     "slow_momentum": float,
     "slow_every": int,
+    "outer_lr": float,
+    "outer_momentum": float,
     "workers_per_node": int,
     "timeout": float,
     "seed": int,
@@ -159,7 +167,9 @@ def _value(name: str, value: Any, source: str) -> Any:
         raise Error(f"{source}={value!r}: must be a whole number of {_LEAST[name]} or more")
     if name == "timeout" and not 0 < number <= library.INT_MAX // 1000:
         raise Error(f"{source}={value!r}: must be a number of seconds above 0, at most {library.INT_MAX // 1000}")
-    if name == "slow_momentum" and not 0 <= number < 1:
+    if name == "outer_lr" and not 0 <= number <= 10:
+        raise Error(f"{source}={value!r}: must be above 0 and at most 10, or 0 for no outer steps")
+    if name in ("slow_momentum", "outer_momentum") and not 0 <= number < 1:
         raise Error(f"{source}={value!r}: must be at least 0 and below 1")
     if name == "seed" and not 0 <= number < 2**64:
         raise Error(f"{source}={value!r}: must be a whole number from 0 to 2**64 - 1")
@@ -251,4 +261,6 @@ def to_library(options: Options, count: int, buffers: int, vector: int, workers:
         workers=workers,
         vector=vector,
         rounds=options.exchanges,
+        outer_lr=options.outer_lr,
+        outer_momentum=options.outer_momentum,
     )

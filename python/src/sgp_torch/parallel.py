@@ -117,8 +117,8 @@ class DistributedDataParallel(torch.nn.Module):
             bucket by bucket, and each bucket leaves at once. See sgp_torch.backward.
         bucket_mb: the least size of such a bucket in MB; default: a twentieth of the model, between 1 and 4.
         algorithm, graph, peers, overlap, encoding, local_steps, slow_momentum, slow_every, mode, workers_per_node, timeout,
-            seed, second_moment, elastic, rounds: see sgp_torch.options.Options. The environment gives defaults,
-            SGP_TORCH_ALGORITHM and so on.
+            seed, second_moment, elastic, rounds, outer_lr, outer_momentum: see sgp_torch.options.Options. The environment gives
+            defaults, SGP_TORCH_ALGORITHM and so on.
         Other keywords of torch's class are accepted: they concern the all-reduce of gradients, and have no effect here.
 
     Raises:
@@ -475,7 +475,7 @@ class _Runtime:
             changed = {"algorithm": "sgp", "overlap": 0, "local_steps": 1, "rounds": 1, "encoding": encoding}
             kind = options_.Options(**{**vars(options), **changed})
         self.mixer = Mixer.of_entries(entries, buffers, nodes, kind, workers)
-        own = options.averages_gradients or options.second_moment == "local"
+        own = options.algorithm == "allreduce" or options.second_moment == "local"
         self.moments = SecondMoments(1 if own else nodes.size)
         if options.averages_gradients and group.size > 1:
             self._averager = GradientAverager(entries, buffers, self.mixer.length, group, options)
