@@ -40,6 +40,8 @@ OPTIONS = [
     (["--slow-alone"], ["slow"]),
     (["--slow-momentum", "1"], ["--slow-momentum 1", "below 1"]),
     (["--slow-every", "0"], ["--slow-every 0", "from 1 to"]),
+    (["--outer-lr", "11"], ["--outer-lr 11", "0 to 10"]),
+    (["--outer-lr", "0.7", "--algorithm", "osgp"], ["outer steps with an overlap", "overlap 0"]),
     (["--local-steps", "0"], ["--local-steps 0", "from 1 to"]),
     (["--peers", "0"], ["--peers 0"]),
     (["--peers", "4"], ["peers", "4"]),

@@ -114,6 +114,10 @@ class SameBits(ResumeTest):
     def test_slow_momentum_and_local_steps(self):
         self.check("--slow-momentum", "0.5", "--slow-every", "12", "--local-steps", "3")
 
+    def test_outer_steps(self):
+        self.check("--algorithm", "allreduce", "--local-steps", "5", "--outer-lr", "0.7", "--encoding", "int4")
+        self.check("--local-steps", "5", "--outer-lr", "0.7", "--optimizer", "adamw", "--lr", "0.005")
+
     def test_rounds(self):
         self.check("--rounds", "auto", "--encoding", "bfloat16")
 
