@@ -50,7 +50,17 @@ typedef enum sgp_algorithm {
                                 step; needs a symmetric graph */
     SGP_ALGORITHM_ADPSGD,    /* AD-PSGD (Lian et al. 2018): pairs average whenever one of them, the
                                 active one, is ready; the passive one answers while it computes */
+    SGP_ALGORITHM_SERVER,    /* an asynchronous parameter server, rank 0: see below */
 } sgp_algorithm_t;
+
+/* SGP_ALGORITHM_SERVER (Downpour SGD, Dean et al. 2012) is a baseline: rank 0 has the parameters and applies each node's
+ * gradient when it arrives; a step sends one and waits for the parameters that it has made, and for no other node. Rank 0
+ * takes gradients of its own, and serves beside them. All nodes start with the same values. n gradients, one of each node,
+ * count as one mean gradient: each moves the parameters by lr / n. The optimizer of rank 0 does all updates, from its first
+ * step on: it lives until the mixer is destroyed, and only between sgp_mixer_average, sgp_mixer_switch or
+ * sgp_mixer_state_save and the next step may others read it. Without an optimizer the nodes' own changes of z are sent,
+ * of which the server adds 1/n. It is no push-sum: w is 1, a graph is not used, and there are no overlap, rounds,
+ * local steps or slow momentum. Encodings without blocks round gradients and the parameters that answer them. The group must not be elastic: rank 0 ends the run of all. */
 
 /* An overlap without bound: a step waits for nothing and absorbs what has arrived. */
 #define SGP_OVERLAP_ASYNC (-1)
@@ -143,6 +153,9 @@ typedef struct sgp_mixer_statistics {
     double
         weight_created; /* w of torn messages that counts although parts of their vectors are missing, which keep
                            this node's z: with rounds */
+    uint64_t
+        staleness; /* server, on rank 0: sum over requests of the updates between the parameters that a node had and its request.
+                      `late` counts the requests with any */
 } sgp_mixer_statistics_t;
 
 /* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */
@@ -158,8 +171,8 @@ typedef struct sgp_mixer_consensus {
  * with its own. Sets *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
- * the group's transport has no such library; or adpsgd beside another mixer of the group that has an overlap or
- * is adpsgd: give it a group of its own. All others share a group; the nodes step them in the same order.
+ * the group's transport has no such library; or adpsgd or server beside another mixer of the group that has an overlap or
+ * is adpsgd or server: give it a group of its own. All others share a group; the nodes step them in the same order.
  * SGP_ERR_NO_MEMORY: nothing changed, and options.vector neither. */
 SGP_API sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
                                             size_t size, const float *initial, sgp_mixer_t **mixer);
@@ -229,7 +242,7 @@ SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimiz
 /* Returns when nothing reads or writes z until the hold ends. z then is what the last step made of it, with
  * the rounding error of its push; with adpsgd also with what has arrived until now. A later step absorbs, so the weight
  * changes in a step; or here, where SGP_OVERLAP_ASYNC takes back messages that have found no room. Waits as
- * sgp_mixer_step; the workers of a node call it together. A node of adpsgd answers nobody while it holds: it must not
+ * sgp_mixer_step; the workers of a node call it together. A node of adpsgd, and rank 0 of server, answers nobody while it holds: it must not
  * wait for other nodes meanwhile.
  *
  * sgp_mixer_step without an optimizer ends the hold. With an overlap it returns while z is still being read: the
@@ -261,7 +274,7 @@ SGP_API sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer);
  * Only wait blocks for the messages of other nodes; with an overlap end does, for those that sgp_mixer_step waits for;
  * begin and part sleep until there is room to send. The first begin allocates.
  *
- * SGP_ERR_UNSUPPORTED, before anything moves: adpsgd, workers, SGP_OVERLAP_ASYNC, library_allreduce, or slow momentum
+ * SGP_ERR_UNSUPPORTED, before anything moves: adpsgd, server, workers, SGP_OVERLAP_ASYNC, library_allreduce, or slow momentum
  * that is due in this step. SGP_ERR_NO_MEMORY: no step has begun. SGP_ERR_INVALID, and nothing has moved: a part that
  * was given before or is out of range; end while parts are missing (the log names the first element); wait before end; a
  * call in the wrong order, or another step, average, switch or add between begin and end. After any other error, those
@@ -325,7 +338,7 @@ static inline void sgp_mixer_statistics(const sgp_mixer_t *mixer,
     (void)sgp_mixer_statistics_sized(mixer, statistics, sizeof *statistics);
 }
 
-/* "sgp", "allreduce", "osgp", "dpsgd", "adpsgd"; never NULL, static. */
+/* "sgp", "allreduce", "osgp", "dpsgd", "adpsgd", "server"; never NULL, static. */
 SGP_API const char *sgp_algorithm_name(sgp_algorithm_t algorithm);
 
 /* The algorithm of that name. SGP_ERR_NOT_FOUND leaves *algorithm as it was. */

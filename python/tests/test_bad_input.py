@@ -559,7 +559,7 @@ def test_the_wrapper_of_torch(tmp_path):
 # ---- options ----
 
 WRONG_OPTIONS = [
-    ("algorithm", "sgd", "one of sgp, osgp, dpsgd, adpsgd, allreduce"),
+    ("algorithm", "sgd", "one of sgp, osgp, dpsgd, adpsgd, allreduce, server"),
     ("graph", "torus", "one of exponential"),
     ("graph", 3, "one of exponential"),
     ("peers", 0, "1 or more"),

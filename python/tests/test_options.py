@@ -214,6 +214,7 @@ def test_the_wrapper_is_a_module_around_the_module():
     + [
         {"algorithm": "dpsgd", "graph": "bipartite-exponential"},
         {"algorithm": "adpsgd"},
+        {"algorithm": "server"},
         {"encoding": "float16"},
         {"encoding": "bfloat16", "algorithm": "osgp"},
         {"slow_momentum": 0.5, "slow_every": 2},

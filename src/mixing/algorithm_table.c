@@ -16,11 +16,15 @@
     X(SGP_ALGORITHM_DPSGD, "dpsgd", .pairs = true, .rounds = true,                                 \
       .graph = SGP_NEEDS_SYMMETRIC_GRAPH, .no_overlap = "both of a pair average in the same step", \
       .ops = &sgp_algorithm_lockstep)                                                              \
-    X(SGP_ALGORITHM_ADPSGD, "adpsgd", .pairs = true, .graph = SGP_NEEDS_BIPARTITE_GRAPH,           \
-      .no_overlap = "it waits for no step as it is", .ops = &sgp_algorithm_pairs)                  \
+    X(SGP_ALGORITHM_ADPSGD, "adpsgd", .pairs = true, .unpaced = true,                              \
+      .graph = SGP_NEEDS_BIPARTITE_GRAPH, .no_overlap = "it waits for no step as it is",           \
+      .ops = &sgp_algorithm_pairs)                                                                 \
     X(SGP_ALGORITHM_ALLREDUCE, "allreduce", .graph = SGP_NEEDS_NO_GRAPH,                           \
       .no_overlap = "all nodes wait for each other in every step",                                 \
-      .ops = &sgp_algorithm_allreduce, .library_ops = &sgp_algorithm_library_allreduce)
+      .ops = &sgp_algorithm_allreduce, .library_ops = &sgp_algorithm_library_allreduce)            \
+    X(SGP_ALGORITHM_SERVER, "server", .unpaced = true, .graph = SGP_NEEDS_NO_GRAPH,                \
+      .no_overlap = "a node's next gradient is taken at the server's answer",                      \
+      .ops = &sgp_algorithm_server)
 
 #define ROW(algorithm, text, ...)  [algorithm] = {.name = text, __VA_ARGS__},
 #define NAME(algorithm, text, ...) ", " text

@@ -15,9 +15,10 @@ typedef enum sgp_graph_need {
 
 typedef struct sgp_algorithm_info {
     const char *name;
-    bool pushes; /* by PushSum: it has a weight that `biased` can ignore */
-    bool rounds; /* without an overlap it can make several exchanges per step */
-    bool pairs;  /* nodes average in pairs: bipartite-exponential is the default graph */
+    bool pushes;  /* by PushSum: it has a weight that `biased` can ignore */
+    bool rounds;  /* without an overlap it can make several exchanges per step */
+    bool pairs;   /* nodes average in pairs: bipartite-exponential is the default graph */
+    bool unpaced; /* nodes can be any number of steps apart, and messages do not carry their step */
     sgp_graph_need_t graph;
     const char *no_overlap; /* why it cannot overlap; NULL: it can */
 
@@ -29,7 +30,7 @@ typedef struct sgp_algorithm_info {
 /* NULL: no such algorithm. Static. */
 const sgp_algorithm_info_t *sgp_algorithm_info(sgp_algorithm_t algorithm);
 
-/* "sgp, osgp, dpsgd, adpsgd, allreduce": for help and error messages. Static. */
+/* "sgp, osgp, dpsgd, adpsgd, allreduce, server": for help and error messages. Static. */
 const char *sgp_algorithm_names(void);
 
 /* The graph of a mixer whose options name none: exponential, or bipartite-exponential for pairs. */

@@ -74,6 +74,10 @@ sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t
     if (sgp_mixer_has_workers(mixer))
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: nodes of several workers cannot go on without "
                                              "a node: the group must not be elastic");
+    if (options->algorithm == SGP_ALGORITHM_SERVER)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "mixer: a parameter server cannot go on without node 0, "
+                        "which has the parameters: the group must not be elastic");
     if (is_cut_by_a_hole(mixer, options))
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: a ring with one peer is cut by the loss of a "
                                              "node: the group must not be elastic, or 2 peers");

@@ -405,7 +405,7 @@ uint64_t sgp_mixer_steps(const sgp_mixer_t *mixer) {
 bool sgp_mixer_known_steps(const sgp_mixer_t *mixer, int rank, uint64_t *steps) {
     *steps = 0;
     if (mixer->options.overlap == SGP_OVERLAP_ASYNC ||
-        mixer->options.algorithm == SGP_ALGORITHM_ADPSGD ||
+        sgp_algorithm_info(mixer->options.algorithm)->unpaced ||
         mixer->options.algorithm == SGP_ALGORITHM_ALLREDUCE)
         return false;
     uint64_t pushed = sgp_inbox_pushed(mixer->inbox, rank);

@@ -36,6 +36,28 @@ static sgp_status_t check_rounds(const sgp_mixer_options_t *options,
                     "rounds work with sgp and dpsgd, overlap 0");
 }
 
+/* Each step of a node is one request, and the optimizer is the server's. */
+static sgp_status_t check_server(const sgp_mixer_options_t *options,
+                                 const sgp_algorithm_info_t *info) {
+    if (options->algorithm != SGP_ALGORITHM_SERVER) return SGP_OK;
+    if (options->local_steps > 1)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "local steps are %d with %s: it sends each gradient; local steps work with "
+                        "sgp and allreduce",
+                        options->local_steps, info->name);
+    if (options->slow_every > 0)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "slow momentum with %s: its nodes have no model of their own; slow "
+                        "momentum works with sgp and allreduce",
+                        info->name);
+    if (sgp_encoding_has_blocks(options->encoding))
+        return sgp_fail(SGP_ERR_INVALID,
+                        "encoding %s with %s: it would round the parameters that nodes compute "
+                        "with; float32, bfloat16 and float16 work",
+                        sgp_encoding_name(options->encoding), info->name);
+    return SGP_OK;
+}
+
 int64_t sgp_mixer_rounds(const sgp_mixer_options_t *options) {
     if (options->rounds != SGP_ROUNDS_AUTO) return options->rounds > 0 ? options->rounds : 1;
     int period = sgp_graph_period(&options->graph);
@@ -147,7 +169,8 @@ sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options) {
                         "biased with %s: it has no push-sum weight to ignore; biased works with "
                         "sgp and osgp",
                         info->name);
-    sgp_status_t status = check_encoding(options, info);
+    sgp_status_t status = check_server(options, info);
+    if (status == SGP_OK) status = check_encoding(options, info);
     if (status == SGP_OK) status = check_overlap(options, info);
     if (status == SGP_OK) status = check_rounds(options, info);
     if (status == SGP_OK) status = check_graph(options, info);

@@ -212,7 +212,7 @@ static sgp_status_t check_company(const sgp_progress_thread_t *thread, const sgp
     if (!others || !alone) return SGP_OK;
     return sgp_fail(
         SGP_ERR_UNSUPPORTED,
-        "mixer: adpsgd and another mixer that works beside the computation cannot share "
+        "mixer: adpsgd or server and another mixer that works beside the computation cannot share "
         "a group: nodes that wait in the other's step would answer nobody");
 }
 

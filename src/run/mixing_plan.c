@@ -69,6 +69,8 @@ bool train_mixer_changes(const train_options_t *options, uint64_t epoch) {
 
 static const char *stage_stops_because(const sgp_mixer_options_t *mixer) {
     if (mixer->algorithm == SGP_ALGORITHM_ALLREDUCE) return NULL; /* it has no graph */
+    if (mixer->algorithm == SGP_ALGORITHM_SERVER)
+        return "the parameter server ends with node 0, which has the parameters";
     if (mixer->graph.kind == SGP_GRAPH_RING && mixer->graph.peers < 2)
         return "a ring with one peer is cut by the loss of a node; with 2 peers it is not";
     return NULL;
@@ -95,7 +97,7 @@ bool train_goes_on(const train_options_t *options) {
 /* Of the first epoch. A newcomer meets the others after one step of all, so they must be in the same round. */
 static bool keeps_step(const train_options_t *options) {
     sgp_mixer_options_t mixer = train_mixer_options(options, 0);
-    return mixer.algorithm != SGP_ALGORITHM_ADPSGD && mixer.overlap != SGP_OVERLAP_ASYNC &&
+    return !sgp_algorithm_info(mixer.algorithm)->unpaced && mixer.overlap != SGP_OVERLAP_ASYNC &&
            options->algorithm.count == 1 && options->peers.count == 1;
 }
 

@@ -58,6 +58,7 @@ static const struct {
     {"mixer.weight", RULE_FRESH},
     {"mixer.ledger", RULE_FRESH},
     {"mixer.statistics", RULE_DEALT},
+    {"server.staleness", RULE_DEALT},
     {"overlap.settled", RULE_ROUND},
 };
 

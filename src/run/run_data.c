@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/constants.h"
 #include "base/logging.h"
+#include "mixing/algorithm_table.h"
 #include "run/agreement.h"
 #include "run/mixing_plan.h"
 
@@ -141,7 +142,7 @@ static bool hears_all(const run_t *run) {
 static bool can_divide(const run_t *run) {
     sgp_mixer_options_t mixer = train_mixer_options(run->options, run->data.epoch);
     return !train_keeps_parts(run->options) && mixer.overlap != SGP_OVERLAP_ASYNC &&
-           mixer.algorithm != SGP_ALGORITHM_ADPSGD;
+           !sgp_algorithm_info(mixer.algorithm)->unpaced;
 }
 
 /* Steps that one node can be ahead of another one: a graph of n nodes has no longer way, and each edge keeps nodes within a round,

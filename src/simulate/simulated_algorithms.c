@@ -17,6 +17,8 @@ static const simulation_algorithm_t algorithms[] = {
     {"osgp-async", SIMULATION_MIXER, SGP_ALGORITHM_OSGP, true, true, "SGP that waits for nothing"},
     {"dpsgd", SIMULATION_MIXER, SGP_ALGORITHM_DPSGD, false, true, "D-PSGD"},
     {"adpsgd", SIMULATION_MIXER, SGP_ALGORITHM_ADPSGD, false, false, "AD-PSGD"},
+    {"server", SIMULATION_MIXER, SGP_ALGORITHM_SERVER, false, false,
+     "an asynchronous parameter server on node 0"},
     {"allreduce", SIMULATION_MIXER, SGP_ALGORITHM_ALLREDUCE, false, false,
      "this project's, after the gradient; each byte is sent once"},
     {"allreduce-buckets", SIMULATION_BUCKETS, SGP_ALGORITHM_ALLREDUCE, false, false,

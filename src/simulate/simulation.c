@@ -3,6 +3,7 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
+#include "mixing/algorithm_table.h"
 #include "mixing/mixer_options.h"
 #include "simulate/rival_allreduce.h"
 #include "simulate/simulated_node.h"
@@ -128,7 +129,8 @@ static bool one_by_one(const simulation_work_t *work) {
     return (kind != SIMULATION_MIXER && kind != SIMULATION_BUCKETS) || has_line_rate(work);
 }
 
-/* One chunk per message, for speed. But rounds overlap by chunks, and a passive node of AD-PSGD answers each chunk of a request when it arrives, so that
+/* One chunk per message, for speed. But rounds overlap by chunks, and a passive node of AD-PSGD or a parameter server
+ * answers each chunk of a request when it arrives, so that
  * its answer is under way while the rest of the request still arrives. */
 static size_t chunk_bytes(const simulation_work_t *work) {
     enum { PIECES = 16 };
@@ -137,7 +139,7 @@ static size_t chunk_bytes(const simulation_work_t *work) {
     size_t bytes = (work->length * sizeof(float) + line - 1) / line * line;
     sgp_mixer_options_t mixer =
         simulation_mixer_options(work->settings, work->algorithm, work->nodes);
-    bool in_pieces = mixer.algorithm == SGP_ALGORITHM_ADPSGD || sgp_mixer_rounds(&mixer) > 1;
+    bool in_pieces = sgp_algorithm_info(mixer.algorithm)->unpaced || sgp_mixer_rounds(&mixer) > 1;
     return in_pieces ? bytes / PIECES : bytes;
 }
 

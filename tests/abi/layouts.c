@@ -60,13 +60,15 @@ static void print_mixer(void) {
     F(step_ns), F(wait_ns), F(last_step_ns), F(last_wait_ns), F(weight);
     F(torn), F(weight_returned), F(silences), F(holes), F(waits_asked), F(passed_over);
     F(weight_created);
+    F(staleness);
 #undef F
 #define F(field) FIELD(sgp_mixer_consensus_t, field)
     STRUCT(sgp_mixer_consensus_t);
     F(w_total), F(drift), F(distance);
 #undef F
     ENUM(SGP_ALGORITHM_SGP), ENUM(SGP_ALGORITHM_ALLREDUCE), ENUM(SGP_ALGORITHM_OSGP);
-    ENUM(SGP_ALGORITHM_DPSGD), ENUM(SGP_ALGORITHM_ADPSGD), ENUM(SGP_OVERLAP_ASYNC);
+    ENUM(SGP_ALGORITHM_DPSGD), ENUM(SGP_ALGORITHM_ADPSGD), ENUM(SGP_ALGORITHM_SERVER),
+        ENUM(SGP_OVERLAP_ASYNC);
     ENUM(SGP_ROUNDS_AUTO), ENUM(SGP_ROUNDS_MOST);
     ENUM(SGP_ENCODING_DEFAULT), ENUM(SGP_ENCODING_FLOAT32), ENUM(SGP_ENCODING_BFLOAT16);
     ENUM(SGP_ENCODING_FLOAT16);

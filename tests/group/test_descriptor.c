@@ -79,6 +79,7 @@ static void test_a_run_by_poll(void **state) {
         {.count = LARGE, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1},
         {.count = COUNT, .algorithm = SGP_ALGORITHM_OSGP, .overlap = SGP_OVERLAP_ASYNC},
         {.count = COUNT, .algorithm = SGP_ALGORITHM_ADPSGD},
+        {.count = COUNT, .algorithm = SGP_ALGORITHM_SERVER},
         {.count = COUNT, .algorithm = SGP_ALGORITHM_ALLREDUCE},
     };
     for (int s = 0; s < SETUPS; s++)

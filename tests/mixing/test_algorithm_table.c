@@ -7,8 +7,9 @@
 
 #include <string.h>
 
-static const sgp_algorithm_t all[] = {SGP_ALGORITHM_SGP, SGP_ALGORITHM_OSGP, SGP_ALGORITHM_DPSGD,
-                                      SGP_ALGORITHM_ADPSGD, SGP_ALGORITHM_ALLREDUCE};
+static const sgp_algorithm_t all[] = {SGP_ALGORITHM_SGP,       SGP_ALGORITHM_OSGP,
+                                      SGP_ALGORITHM_DPSGD,     SGP_ALGORITHM_ADPSGD,
+                                      SGP_ALGORITHM_ALLREDUCE, SGP_ALGORITHM_SERVER};
 
 enum { ALL = sizeof all / sizeof *all };
 
@@ -24,9 +25,9 @@ static void test_names(void **state) {
         strcat(joined, name);
     }
     assert_string_equal(sgp_algorithm_names(), joined);
-    assert_string_equal(joined, "sgp, osgp, dpsgd, adpsgd, allreduce");
+    assert_string_equal(joined, "sgp, osgp, dpsgd, adpsgd, allreduce, server");
     assert_int_equal(sgp_algorithm_parse("sgd", &found), SGP_ERR_NOT_FOUND);
-    assert_int_equal(found, SGP_ALGORITHM_ALLREDUCE);
+    assert_int_equal(found, SGP_ALGORITHM_SERVER);
     assert_string_equal(sgp_algorithm_name((sgp_algorithm_t)99), "unknown");
     assert_null(sgp_algorithm_info((sgp_algorithm_t)99));
 }

@@ -63,6 +63,7 @@ static const sgp_mixer_options_t algorithms[] = {
     {.count = COUNT, .algorithm = SGP_ALGORITHM_OSGP, .overlap = SGP_OVERLAP_ASYNC},
     {.count = COUNT, .algorithm = SGP_ALGORITHM_DPSGD},
     {.count = COUNT, .algorithm = SGP_ALGORITHM_ADPSGD},
+    {.count = COUNT, .algorithm = SGP_ALGORITHM_SERVER},
     {.count = COUNT, .algorithm = SGP_ALGORITHM_ALLREDUCE},
 };
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
@@ -100,8 +101,10 @@ static void test_leaving_after_the_last_step(void **state) {
     for (int s = 0; s < SETUPS; s++)
         for (int a = 0; a < ALGORITHMS; a++)
             for (int averages = 0; averages < 2; averages++) {
-                if (algorithms[a].algorithm == SGP_ALGORITHM_ADPSGD && !averages)
-                    continue; /* the answer to a question of the last step but one is needed */
+                bool pairs = algorithms[a].algorithm == SGP_ALGORITHM_ADPSGD;
+                bool server = algorithms[a].algorithm == SGP_ALGORITHM_SERVER;
+                if ((pairs || server) && !averages)
+                    continue; /* an answer to the last step, or the one before, is needed */
                 ranks_setup_t setup = setups[s];
                 setup.loopback.size = MOST_NODES;
                 run_t run = {.options = algorithms[a],

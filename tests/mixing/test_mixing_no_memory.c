@@ -30,6 +30,7 @@ static const algorithm_t algorithms[] = {
     {"slow momentum", {.count = SMALL, .slow_every = 2, .slow_momentum = 0.5f}},
     {"dpsgd", {.count = SMALL, .algorithm = SGP_ALGORITHM_DPSGD}},
     {"adpsgd", {.count = SMALL, .algorithm = SGP_ALGORITHM_ADPSGD}},
+    {"server", {.count = SMALL, .buffers = 16, .algorithm = SGP_ALGORITHM_SERVER}},
     {"allreduce", {.count = SMALL, .buffers = 16, .algorithm = SGP_ALGORITHM_ALLREDUCE}},
     {"allreduce, bfloat16",
      {.count = SMALL, .algorithm = SGP_ALGORITHM_ALLREDUCE, .encoding = SGP_ENCODING_BFLOAT16}},
@@ -44,7 +45,8 @@ static const algorithm_t algorithms[] = {
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
 
 static bool has_parts(const sgp_mixer_options_t *options) {
-    return options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD;
+    return options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD &&
+           options->algorithm != SGP_ALGORITHM_SERVER;
 }
 
 static sgp_loopback_t *make_hub(int size) {

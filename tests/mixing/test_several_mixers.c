@@ -229,10 +229,10 @@ static void test_destroyed_at_once(void **state) {
 
 /* Its partners would wait for a node that waits elsewhere. */
 static void refuse_pairs(sgp_group_t *group, void *context) {
-    const sgp_mixer_options_t pairs = {.count = COUNT, .algorithm = SGP_ALGORITHM_ADPSGD};
+    const sgp_algorithm_t *algorithm = context;
+    const sgp_mixer_options_t pairs = {.count = COUNT, .algorithm = *algorithm};
     const sgp_mixer_options_t *others[] = {&pairs, &async, &overlap_1};
     sgp_mixer_t *mixer = NULL, *second = NULL;
-    (void)context;
     for (int o = 0; o < 3; o++) {
         CHECK(sgp_mixer_create(group, &pairs, NULL, &mixer) == SGP_OK);
         CHECK(sgp_mixer_create(group, others[o], NULL, &second) == SGP_ERR_UNSUPPORTED && !second);
@@ -258,7 +258,8 @@ static void test_pairs_do_not_share(void **state) {
     (void)state;
     ranks_setup_t setup = {.loopback = {.size = SIZE}};
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
-    run_groups(&setup, refuse_pairs, NULL);
+    sgp_algorithm_t alone[] = {SGP_ALGORITHM_ADPSGD, SGP_ALGORITHM_SERVER};
+    for (int a = 0; a < 2; a++) run_groups(&setup, refuse_pairs, &alone[a]);
     sgp_log_set(NULL, NULL, SGP_LOG_WARNING);
 }
 

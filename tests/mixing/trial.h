@@ -76,10 +76,11 @@ static bool goes_on(const trial_t *trial, const sgp_mixer_t *mixer, int rank) {
     return trial->made[rank] < trial->steps;
 }
 
-/* Whether all coordinates move alike: not if chunks are averaged at different moments, or if the owner of a segment uses
+/* Whether all coordinates move alike: not if chunks are averaged or updated at different moments, or if the owner of a segment uses
  * its own part unrounded. */
 static inline bool all_alike(const sgp_mixer_options_t *options) {
-    if (options->algorithm == SGP_ALGORITHM_ADPSGD) return false;
+    if (options->algorithm == SGP_ALGORITHM_ADPSGD || options->algorithm == SGP_ALGORITHM_SERVER)
+        return false;
     return options->algorithm != SGP_ALGORITHM_ALLREDUCE ||
            !sgp_encoding_is_lossy(options->encoding);
 }

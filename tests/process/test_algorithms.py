@@ -27,6 +27,9 @@ FREE = [
     ["--algorithm", "osgp", "--overlap", "async"],
     ["--algorithm", "adpsgd"],
     ["--algorithm", "0:adpsgd,2:sgp"],
+    ["--algorithm", "server"],
+    ["--algorithm", "server", "--encoding", "bfloat16"],
+    ["--algorithm", "0:server,1:sgp,2:server"],
 ]
 
 EXACT_AND_FREE = [["--algorithm", "sgp"], ["--algorithm", "allreduce"]] + FREE[:2]

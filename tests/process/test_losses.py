@@ -17,6 +17,7 @@ ALGORITHMS = {
     "sgp": ["--algorithm", "sgp"],
     "async": ["--algorithm", "sgp", "--overlap", "async"],
     "adpsgd": ["--algorithm", "adpsgd"],
+    "server": ["--algorithm", "server"],
 }
 
 

@@ -11,7 +11,7 @@ from support import LIMIT, ProgramTest, node_pids
 
 DIVERGES = ["--model", "mlp", "--nodes", "4", "--batch-size", "8", "--epochs", "3"]
 ALGORITHMS = [["--algorithm", "sgp"], ["--algorithm", "osgp"], ["--algorithm", "osgp", "--overlap", "async"],
-              ["--algorithm", "dpsgd"], ["--algorithm", "adpsgd"], ["--algorithm", "allreduce"],
+              ["--algorithm", "dpsgd"], ["--algorithm", "adpsgd"], ["--algorithm", "server"], ["--algorithm", "allreduce"],
               ["--algorithm", "sgp", "--encoding", "float16"]]
 
 
@@ -143,6 +143,9 @@ class Signals(OutcomeTest):
 
     def test_adpsgd(self):
         self.check("--algorithm", "adpsgd", same=False)
+
+    def test_server(self):
+        self.check("--algorithm", "server", same=False)
 
     def test_threads(self):
         self.check("--transport", "loopback")

@@ -204,6 +204,19 @@ class Simulate(ProgramTest):
             self.near(row["mean_node_ms"] / 1e3, (0.05 + exchange) / 2, 0.02, nodes)
             self.near(row["samples_per_second"], nodes * 32 / exchange, 0.02, nodes)
 
+    def test_server_bottleneck(self):
+        """A parameter server: each step of each other node is a vector into the link of node 0 and one out of it, so that link
+        sets the rate once it is busy; node 0 itself waits for nothing."""
+        vector = self.BYTES / self.RATE
+        rows = self.simulate("--nodes", "8,64", "--algorithm", "server", "--parameters", "4M", "--rate-mbps", "1000",
+                             "--latency-ms", "0", "--compute-ms", "50", "--steps", "40", "--workers-per-node", "1")
+        for (_, nodes), row in rows.items():
+            self.near(row["step_ms"] / 1e3, (nodes - 1) * vector, 0.15, nodes)  # the first and last steps leave it idle
+            self.near(row["fastest_node_ms"], 50, 0.001, nodes)
+        few = self.simulate("--nodes", "2", "--algorithm", "server", "--parameters", "4M", "--rate-mbps", "1000",
+                            "--latency-ms", "0", "--compute-ms", "50", "--steps", "40", "--workers-per-node", "1")
+        self.near(few["server", 2]["step_ms"] / 1e3, 0.05 + (1 + 1 / 16) * vector, 0.02)
+
     def test_passes(self):
         """An update of 5 ms, a copy of 200, which is longer than the push, and 11 for the absorption."""
         rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--parameters", "4M", "--rate-mbps", "1000",
@@ -277,7 +290,7 @@ class Simulate(ProgramTest):
 
     def test_repeats(self):
         """The same seed gives the same bytes, and another seed gives others."""
-        arguments = ["--nodes", "5,16", "--algorithm", "sgp,osgp,osgp-async,dpsgd,adpsgd,allreduce,allreduce-buckets",
+        arguments = ["--nodes", "5,16", "--algorithm", "sgp,osgp,osgp-async,dpsgd,adpsgd,server,allreduce,allreduce-buckets",
                      "--compute-ms", "30:0.3:0.01", "--steps", "30", "--output", self.output()]
         path = os.path.join(self.output(), "simulation.json")
         results = []
@@ -380,7 +393,7 @@ class Simulate(ProgramTest):
 
     def test_width(self):
         """No line is wider than 80 columns, and columns stay apart, whatever the numbers."""
-        algorithms = "sgp,osgp,osgp-async,dpsgd,adpsgd,allreduce,allreduce-buckets,allreduce-ring,allreduce-halving,allreduce-tree"
+        algorithms = "sgp,osgp,osgp-async,dpsgd,adpsgd,server,allreduce,allreduce-buckets,allreduce-ring,allreduce-halving,allreduce-tree"
         for more in (["--compute-ms", "245:0.3:0.01", "--failures", "50", "--distance-at", "3"],
                      ["--compute-ms", "1e4:10:1", "--parameters", "9.99G", "--rate-mbps", "100", "--distance-at", "1e12",
                       "--failures", "1e-9", "--seed", str(2**64 - 1), "--batch-size", "65536", "--workers-per-node", "1024"],
@@ -390,8 +403,8 @@ class Simulate(ProgramTest):
                                                     "--output", "out", *more)
                 self.assertEqual((status, err), (0, ""))
                 self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
-                rows = [line.split() for line in out.splitlines() if re.match(r"(sgp|osgp|dpsgd|adpsgd|allreduce)[a-z-]* ", line)]
-                self.assertEqual([len(row) for row in rows], [10] * 20, out)
+                rows = [line.split() for line in out.splitlines() if re.match(r"(sgp|osgp|dpsgd|adpsgd|server|allreduce)[a-z-]* ", line)]
+                self.assertEqual([len(row) for row in rows], [10] * 22, out)
         for command in ("simulate", "bench"):
             _, out, _ = self.run_program(command, "--help")
             self.assertLessEqual(max(map(len, out.splitlines())), 80, command)

@@ -54,7 +54,7 @@ class Workers(ProgramTest):
                 self.assertEqual(processes["parameters_hash"], threads["parameters_hash"])
 
     def test_nobody_waits_and_mass_is_kept(self):
-        for arguments in (["--algorithm", "adpsgd"], ["--overlap", "async"]):
+        for arguments in (["--algorithm", "adpsgd"], ["--algorithm", "server"], ["--overlap", "async"]):
             with self.subTest(arguments):
                 summary = self.run_of(3, 2, *arguments)
                 self.assertAlmostEqual(summary["mass"]["w_total"], 3, places=6)

@@ -21,7 +21,7 @@ static void test_names(void **state) {
         assert_string_equal(found->name, name);
     }
     free(copy);
-    assert_int_equal(count, 10);
+    assert_int_equal(count, 11);
     assert_null(simulation_algorithm_find("sgd"));
 }
 

@@ -298,6 +298,7 @@ static void test_mass(void **state) {
         options_of(SGP_ALGORITHM_OSGP, SGP_GRAPH_EXPONENTIAL, 2),
         options_of(SGP_ALGORITHM_OSGP, SGP_GRAPH_EXPONENTIAL, SGP_OVERLAP_ASYNC),
         options_of(SGP_ALGORITHM_ADPSGD, SGP_GRAPH_BIPARTITE_EXPONENTIAL, 0),
+        options_of(SGP_ALGORITHM_SERVER, SGP_GRAPH_EXPONENTIAL, 0),
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         outcome_t *outcome = run_algorithm(&all[i], true);

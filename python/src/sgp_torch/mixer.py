@@ -84,7 +84,7 @@ def check_newcomers(group: Group, options: Options) -> None:
         return
     if group.arrivals.mixer_exists:
         raise Error("a group with max_nodes has one mixer: one wrapper of a model that has all parameters", "SGP_ERR_UNSUPPORTED")
-    if options.algorithm in ("adpsgd", "allreduce") or options.overlap == "async":
+    if options.algorithm in ("adpsgd", "allreduce", "server") or options.overlap == "async":
         given = f"algorithm={options.algorithm!r}" if options.overlap != "async" else "overlap='async'"
         raise Error(
             f"{given}: nodes can join (max_nodes) where the others push in rounds: algorithm sgp, osgp or dpsgd, with an overlap "
@@ -160,7 +160,7 @@ class Mixer:
         self.late = self.mode == "delta" and options.steps_late != 0 and options.algorithm in ("sgp", "osgp")
         if self._arrivals is not None:
             self.late = False  # a thread needs a duplicate of the group, in which newcomers would have no part
-        self._answers = options.algorithm == "adpsgd"  # to other nodes, at any time: z changes then
+        self._answers = options.algorithm in ("adpsgd", "server")  # to other nodes, at any time: z changes then
         exclusive = self.late or self._answers
         self.group = group.duplicate() if exclusive and group.size > 1 else group
         self._place(entries, buffers)

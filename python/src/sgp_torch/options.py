@@ -25,7 +25,8 @@ class Options:
     """How the nodes average. The names are those of `sgp train`.
 
     Attributes:
-        algorithm: "sgp", "osgp", "dpsgd", "adpsgd", or "allreduce" (exact mean of the gradients: what DDP does).
+        algorithm: "sgp", "osgp", "dpsgd", "adpsgd", "allreduce" (exact mean of the gradients: what DDP does),
+            or "server" (a parameter server on rank 0, for comparison).
         graph: who sends to whom: "exponential", "static-exponential", "ring", "complete", "bipartite-exponential",
             "random", "base". Default: exponential; bipartite-exponential for dpsgd and adpsgd.
         peers: out-peers in each step.
@@ -104,7 +105,7 @@ _KINDS: dict[str, type] = {
 _LEAST = {"peers": 1, "local_steps": 1, "workers_per_node": 1, "slow_every": 0}
 BLOCK_ENCODINGS = ("int8", "int4")  # numbers of a block have one scale
 _CHOICES = {
-    "algorithm": ("sgp", "osgp", "dpsgd", "adpsgd", "allreduce"),
+    "algorithm": ("sgp", "osgp", "dpsgd", "adpsgd", "allreduce", "server"),
     "graph": ("exponential", "static-exponential", "ring", "complete", "bipartite-exponential", "random", "base"),
     "encoding": ("float32", "bfloat16", "float16", "int8", "int4"),
     "mode": MODES,

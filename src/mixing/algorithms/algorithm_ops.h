@@ -89,6 +89,7 @@ extern const sgp_algorithm_ops_t sgp_algorithm_overlap;  /* overlap.c: osgp */
 extern const sgp_algorithm_ops_t sgp_algorithm_async;    /* async.c: osgp without a bound */
 extern const sgp_algorithm_ops_t sgp_algorithm_pairs;    /* pairs.c: adpsgd */
 extern const sgp_algorithm_ops_t sgp_algorithm_allreduce;
+extern const sgp_algorithm_ops_t sgp_algorithm_server;
 extern const sgp_algorithm_ops_t
     sgp_algorithm_library_allreduce; /* by the transport's own library */
 

@@ -15,6 +15,7 @@ static const struct {
     {"dpsgd", "#CC79A7"},
     {"adpsgd", "#E69F00"},
     {"allreduce", "#D55E00"},
+    {"server", "#117733"},
     {"osgp-async", "#56B4E9"},
     {"allreduce-buckets", "#882255"},
     {"allreduce-ring", "#999933"},
