@@ -45,6 +45,17 @@ class Compare(ProgramTest):
                 self.assertEqual(json.load(file)["parameters_hash"], alone["parameters_hash"])
         self.assert_nothing_left()
 
+    def test_rounds_are_for_the_algorithms_that_have_them(self):
+        """The others make one exchange per step, and the table says which do not."""
+        for spelling in (["--rounds", "2"], ["--rounds=2"]):
+            out, _ = self.compare("--algorithms", "sgp,osgp,allreduce", *spelling, "--overwrite", *SMALL)
+            for algorithm, rounds in (("sgp", 2), ("osgp", 1), ("allreduce", 1)):
+                with open(self.output(f"c/{algorithm}/summary.json"), encoding="utf-8") as file:
+                    self.assertEqual(json.load(file)["rounds"], rounds)
+            with open(self.output("c/comparison.md"), encoding="utf-8") as file:
+                rows = [line for line in file if line.startswith(("| sgp", "| osgp", "| allreduce"))]
+            self.assertEqual(["2 rounds per step" in row for row in rows], [True, False, False])
+
     def test_quiet(self):
         out, err = self.compare("--algorithms=sgp", "--quiet", *SMALL)
         self.assertEqual((out, err), ("", ""))
@@ -140,6 +151,10 @@ class Compare(ProgramTest):
                 (["--epoch", "1"], "did you mean --epochs?"),
                 (["--nodes", "2", "--peers", "9"], "peers"),
                 (["--limit-samples", "1000000"], "limit-samples"),
+                (["--rounds", "2", "--algorithms", "osgp,allreduce"], "none of osgp,allreduce makes several"),
+                (["--rounds", "0"], "--rounds 0"),
+                (["--rounds"], "missing"),
+                (["--rounds", "2", "--epochs", "none"], "--epochs none"),
                 (["stray"], "stray")]:
             with self.subTest(" ".join(arguments)):
                 self.assertIn(expected, self.refuse(*arguments))

@@ -10,6 +10,8 @@
 #include "cli/train_settings.h"
 
 #include "data/feed.h"
+#include "mixing/algorithm_table.h"
+#include "run/mixing_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +52,8 @@ const option_table_t compare_table = {
     .about = "Trains the same model in the same way by several algorithms, one after the other,\n"
              "prints a table and writes a report. All other options are those of sgp train.",
     .manual = "All options of *sgp train* except --algorithm, --resume, --join, --json and "
-              "--version, and:",
+              "--version, and the ones below. *--rounds* is for the algorithms that make several "
+              "exchanges per step; the table has the rounds of each.",
     .parts = {{.rows = options}},
 };
 
@@ -73,6 +76,8 @@ typedef struct compare {
     char *names; /* settings.algorithms, cut into */
     const char *algorithms[MOST_RUNS];
     char *directories[MOST_RUNS];
+    const char *rounds;    /* of --rounds; NULL: not given */
+    bool makes[MOST_RUNS]; /* whether that algorithm makes several rounds */
     int count;
     bool quiet;
     const char
@@ -96,6 +101,15 @@ static bool refuse(const char *argument) {
     return false;
 }
 
+/* Takes --rounds, which some algorithms have, out of the arguments for all of them. Returns how many arguments it is. */
+static int take_rounds(compare_t *compare, int left, char **argv) {
+    if (!is_option(argv[0], "--rounds")) return 0;
+    const char *value = strchr(argv[0], '=');
+    if (!value && left < 2) return 0; /* sgp train says what is missing */
+    compare->rounds = value ? value + 1 : argv[1];
+    return value ? 1 : 2;
+}
+
 /* Returns false after an error line about a refused option. own and rest: (argc + 1). */
 static bool divide(compare_t *compare, int argc, char **argv) {
     compare->own[compare->own_count++] = argv[0];
@@ -103,6 +117,9 @@ static bool divide(compare_t *compare, int argc, char **argv) {
         bool value = is_option(argv[i], "--algorithms") || is_option(argv[i], "--output");
         bool help = is_option(argv[i], "--help") || strcmp(argv[i], "-h") == 0;
         if (refuse(argv[i])) return false;
+        int taken = take_rounds(compare, argc - i, argv + i);
+        i += taken > 0 ? taken - 1 : 0;
+        if (taken > 0) continue;
         if (!value && !help) {
             compare->rest[compare->rest_count++] = argv[i];
             continue;
@@ -154,7 +171,7 @@ static bool name_runs(compare_t *compare, const char *output) {
 /* The arguments of one run, from the program's name to NULL; released with free. NULL after an
  * error line. */
 static char **arguments(const compare_t *compare, int run) {
-    char **argv = calloc((size_t)compare->rest_count + 7, sizeof *argv);
+    char **argv = calloc((size_t)compare->rest_count + 9, sizeof *argv);
     int count = 0;
     if (!argv) {
         message_error("out of memory for %d arguments", compare->rest_count);
@@ -166,15 +183,50 @@ static char **arguments(const compare_t *compare, int run) {
     argv[count++] = (char *)compare->algorithms[run];
     argv[count++] = (char *)"--output";
     argv[count++] = compare->directories[run];
+    if (compare->makes[run]) {
+        argv[count++] = (char *)"--rounds";
+        argv[count++] = (char *)compare->rounds;
+    }
     for (int i = 0; i < compare->rest_count; i++) argv[count++] = compare->rest[i];
     return argv;
+}
+
+/* *makes: whether the algorithm of a run can make several exchanges per step, with the other options. Returns false after an
+ * error line. */
+static bool makes_rounds(const compare_t *compare, int run, bool *makes) {
+    settings_t settings;
+    char **argv = arguments(compare, run);
+    if (!argv) return false;
+    settings_init(&settings);
+    bool right = settings_parse(&settings, compare->rest_count + 5, argv + 1);
+    free(argv);
+    if (!right) return false;
+    sgp_mixer_options_t mixer = train_mixer_options(&settings.run, 0);
+    *makes = sgp_algorithm_info(mixer.algorithm)->rounds && mixer.overlap == 0;
+    return true;
+}
+
+/* Gives the rounds to the algorithms that have them. Returns false after an error line. */
+static bool give_rounds(compare_t *compare) {
+    bool makes[MOST_RUNS] = {false}, any = false;
+    if (!compare->rounds) return true;
+    for (int i = 0; i < compare->count; i++) {
+        if (!makes_rounds(compare, i, &makes[i])) return false;
+        any |= makes[i];
+    }
+    memcpy(compare->makes, makes, sizeof makes);
+    if (!any)
+        message_error("--rounds %s: none of %s makes several exchanges per step; sgp and dpsgd do, "
+                      "overlap 0",
+                      compare->rounds, compare->settings.algorithms);
+    return any;
 }
 
 /* The run's own checks. The data are the same for all runs, and are checked with the first. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
     char path[TRAIN_PATH];
-    int argc = compare->rest_count + 6;
+    int argc = compare->rest_count + (compare->makes[run] ? 8 : 6);
     char **argv = arguments(compare, run);
     if (!argv) return false;
     settings_init(&settings);
@@ -197,7 +249,7 @@ static bool check(compare_t *compare, const char *output) {
         message_error("compare: starts its nodes itself, so %s must not be set", places[i]);
         return false;
     }
-    if (!report_check() || !name_runs(compare, output)) return false;
+    if (!report_check() || !name_runs(compare, output) || !give_rounds(compare)) return false;
     for (int i = 0; i < compare->count; i++)
         if (!check_run(compare, i)) return false;
     return output_prepare(output, OUTPUT_ROOM);

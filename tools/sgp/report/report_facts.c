@@ -27,7 +27,7 @@ static const fact_t facts[] = {
     {.key = "graph", .after = " graph", .of_gossip = true},
     {.key = "peers", .after = " peer", .plural = true, .of_gossip = true, .usual = "1"},
     {.key = "overlap", .before = "overlap ", .of_gossip = true, .usual = "0"},
-    {.key = "rounds", .after = " rounds per step", .of_gossip = true, .usual = "1"},
+    {.key = "rounds", .after = " rounds per step", .usual = "1"},
     {.key = "encoding", .usual = "float32"},
     {.key = "split", .before = "split ", .usual = "iid"},
     {.key = "clip_norm", .before = "gradients up to norm "},
