@@ -34,7 +34,8 @@
     "*continue*: a run over shm, tcp or auto trains on, and its summary names the lost "           \
     "nodes. The others take the samples that the lost nodes had left, the learning rate "          \
     "follows the global batch, and checkpoints are of the nodes that are left. Nodes of "          \
-    "several workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, "       \
+    "several workers, *--algorithm server*, a ring with one peer, and *--transport mpi*, where "   \
+    "MPI ends the job, "                                                                           \
     "stop. *stop*: the loss of a node ends the run of all; *--resume* continues it."
 
 #define HELP_ALGORITHM                                                                             \
@@ -48,7 +49,8 @@
     "*--lr* or *--clip-norm 1* gives a margin, and *sgp* avoids it. In *dpsgd* pairs average "     \
     "with each other in each step; in "                                                            \
     "*adpsgd* pairs average whenever one of them is ready; *allreduce* takes the exact mean "      \
-    "of all gradients in every step. A schedule counts epochs from 0."
+    "of all gradients in every step. *server* is an asynchronous parameter server on node 0, for " \
+    "comparison: every gradient counts lr / N when it arrives. A schedule counts epochs from 0."
 
 #define MORE_RECIPE                                                                                \
     "*paper* is the recipe of Stochastic Gradient Push for ImageNet: 90 epochs, 256 samples "      \

@@ -32,6 +32,7 @@ static sgp_status_t gather_messages(const run_t *run, train_summary_t *summary) 
         summary->messages.sent += all[i].sent;
         summary->messages.received += all[i].received;
         summary->messages.late += all[i].late;
+        summary->messages.staleness += all[i].staleness;
         summary->messages.refused += all[i].refused;
         summary->messages.resent += all[i].resent;
         summary->messages.reabsorbed += all[i].reabsorbed;

@@ -45,6 +45,8 @@ static json_t *messages_json(const train_summary_t *summary) {
     add(&object, "refused", files_json_u64(summary->messages.refused));
     add(&object, "resent", files_json_u64(summary->messages.resent));
     add(&object, "reabsorbed", files_json_u64(summary->messages.reabsorbed));
+    if (summary->messages.staleness > 0) /* of a parameter server alone */
+        add(&object, "staleness", files_json_u64(summary->messages.staleness));
     return object;
 }
 

@@ -117,7 +117,7 @@ typedef struct train_summary {
     sgp_mixer_consensus_t consensus;
     char parameters_hash[33]; /* XXH3, 128 bits, of the averaged parameters, hexadecimal */
     struct {
-        uint64_t sent, received, late, refused, resent, reabsorbed; /* over all nodes */
+        uint64_t sent, received, late, refused, resent, reabsorbed, staleness; /* over all nodes */
     } messages;
     struct {
         uint64_t replaced,

@@ -34,7 +34,8 @@ bool report_finished(const report_run_t *run) {
 
 bool report_gossips(const report_run_t *run) {
     const char *algorithm = json_string_value(report_member(run, "algorithm"));
-    return !algorithm || strcmp(algorithm, "allreduce") != 0;
+    bool none = algorithm && (!strcmp(algorithm, "allreduce") || !strcmp(algorithm, "server"));
+    return !none;
 }
 
 bool report_differs(const report_t *report, const char *key) {
