@@ -499,6 +499,7 @@ const sgp_algorithm_ops_t sgp_algorithm_server = {
     .destroy = server_destroy,
     .work = server_work,
     .serve = server_serve,
+    .alone = true,
     .has_progress = server_has_progress,
     .messages = server_messages,
     .notices = server_notices,
