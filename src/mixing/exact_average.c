@@ -65,6 +65,7 @@ static void add_samples(const report_t *reports, int nodes, size_t samples, doub
 typedef struct exchange {
     report_t mine;
     bool *there;    /* (size) */
+    bool parted;    /* elastic: a node was there when the attempt began, and is not any more */
     report_t all[]; /* (size) */
 } exchange_t;
 
@@ -130,6 +131,12 @@ static sgp_status_t reduce_present(sgp_mixer_t *mixer, average_t *average, excha
     return average ? reduce_z(mixer, average, deadline) : SGP_OK;
 }
 
+static int count_there(const exchange_t *exchange, int size) {
+    int count = 0;
+    for (int r = 0; r < size; r++) count += exchange->there[r];
+    return count;
+}
+
 static bool some(const exchange_t *exchange, int size, bool failed) {
     for (int r = 0; r < size; r++) {
         const report_t *report = &exchange->all[r];
@@ -155,12 +162,12 @@ static uint64_t views_of(const exchange_t *exchange, const sgp_mixer_t *mixer) {
 /* After a change of the members the weights of the nodes that are left do not add up to their number any more: they are scaled, at constant
  * z, and the ledger begins anew. */
 static void renew_weights(sgp_mixer_t *mixer, const exchange_t *exchange, double *sums) {
-    int nodes = 0;
-    for (int r = 0; r < mixer->size; r++) nodes += exchange->there[r];
+    int nodes = count_there(exchange, mixer->size);
     if (!mixer->holes.elastic) return;
     uint64_t views = views_of(exchange, mixer), before = mixer->graphs->agreed;
     mixer->graphs->agreed = views;
-    if (nodes == mixer->graphs->nodes && views == before && !some(exchange, mixer->size, false))
+    if (nodes == mixer->graphs->nodes && views == before && !exchange->parted &&
+        !some(exchange, mixer->size, false))
         return;
     if (!mixer->options.biased) mixer->w *= nodes / sums[WEIGHT];
     sums[WEIGHT] = nodes;
@@ -202,7 +209,9 @@ static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *
                                   has_sent_ahead(mixer, exchange->there),
                        .view = elastic_view(mixer)};
     sgp_ledger_balance(&mixer->ledger, mixer->z, mixer->w, mine->missing, mine->present);
+    int before = count_there(exchange, mixer->size);
     status = gather(mixer, exchange);
+    exchange->parted = count_there(exchange, mixer->size) < before;
     *again = status == SGP_OK && some(exchange, mixer->size, true);
     return status;
 }
