@@ -329,7 +329,7 @@ static sgp_status_t check_standing(const sgp_agree_call_t *call) {
     int other = sgp_agree_excluded_by(call->agree);
     if (call->sights[transport->rank] != PRESENT)
         return sgp_transport_fail_lost(transport, "in a collective call");
-    if (other < 0) return SGP_OK;
+    if (other < 0) return sgp_inbox_ended(inbox_of(call)); /* or it would come to one alone */
     return sgp_fail(SGP_ERR_PEER_LOST, "%s goes on without %s, which it takes for lost",
                     sgp_transport_name(transport, other, &name),
                     sgp_transport_name(transport, transport->rank, &here));
