@@ -3,6 +3,7 @@
  * nodes get a notice, and their waits end. */
 #include "ranks.h"
 
+#include "group/agree_call.h"
 #include "group/notice.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_core.h"

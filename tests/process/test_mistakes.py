@@ -22,7 +22,7 @@ OPTIONS = [
     (["--nodes", "four"], ["--nodes four", "whole number"]),
     (["--nodes", "2.5"], ["--nodes 2.5", "whole number"]),
     (["--nodes", "99999999999999999999"], ["--nodes 99999999999999999999", "whole number"]),
-    (["--algorithm", "sgd"], ["--algorithm sgd", "sgp, ", "osgp, ", "allreduce", "or a schedule"]),
+    (["--algorithm", "sgd"], ["--algorithm sgd", "sgp, ", "osgp, ", "or a schedule"]),
     (["--algorithm", "1:sgp"], ["--algorithm 1:sgp", "adpsgd", "or a schedule"]),
     (["--algorithm", "0:sgp,0:osgp"], ["--algorithm 0:sgp,0:osgp"]),
     (["--algorithm", "0:allreduce,5:sgp"], ["epoch 5", "5 epochs"]),

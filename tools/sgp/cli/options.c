@@ -51,19 +51,22 @@ static bool nearest_choice(const char *choices, const char *text, char nearest[C
     return best < INT_MAX;
 }
 
-/* All choices, the one that may have been meant, or as many as a line has room for. */
+/* All choices, the one that may have been meant, or as many as a line has room for, and what else may stand there. */
 static void refuse_choice(const option_t *option, const char *text, const char *choices) {
     char nearest[CHOICE_TEXT], wanted[OPTION_TEXT];
     int head = snprintf(NULL, 0, "sgp: --%s %s: must be , ...", option->name, text), shown = 0;
     option_wanted(option, wanted);
-    if (option->also || head + (int)strlen(wanted) <= LINE_WIDTH) {
+    const char *space = option->also ? " " : "", *also = option->also ? option->also : "";
+    if (head + (int)strlen(wanted) <= LINE_WIDTH) {
         message_error("--%s %s: must be %s", option->name, text, wanted);
-    } else if (nearest_choice(choices, text, nearest)) {
+    } else if (!option->also && nearest_choice(choices, text, nearest)) {
         message_error("--%s %s: did you mean %s? --help lists all", option->name, text, nearest);
     } else {
+        head += (int)strlen(space) + (int)strlen(also);
         for (int end = 0; choices[end]; end++)
             if (choices[end] == ',' && (shown == 0 || head + end <= LINE_WIDTH)) shown = end;
-        message_error("--%s %s: must be %.*s, ...", option->name, text, shown, choices);
+        message_error("--%s %s: must be %.*s, ...%s%s", option->name, text, shown, choices, space,
+                      also);
     }
 }
 
