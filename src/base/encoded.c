@@ -2,6 +2,8 @@
 #include "base/encoded.h"
 
 static size_t block_bytes(sgp_encoding_t encoding, size_t count) {
+    size_t bits = (size_t)sgp_encoding_modulo_bits(encoding);
+    if (bits > 0) return SGP_MODULO_HEAD_BYTES + SGP_BLOCK / 8 * bits;
     return SGP_SCALE_BYTES + (encoding == SGP_ENCODING_INT4 ? (count + 1) / 2 : count);
 }
 

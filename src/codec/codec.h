@@ -13,8 +13,8 @@
  *
  * enc and dec stand for the two directions; s: sgp_encoding_bytes(encoding, count) bytes, in the byte order of the machine
  * (little-endian on all machines that we run on), 2-byte aligned for the encodings of 16 bits. Blocks are counted from the
- * first element of a call. Arrays have `count` elements and do not overlap. encoding: a lossy one; anything else is our own
- * mistake. */
+ * first element of a call. Arrays have `count` elements and do not overlap. encoding: a lossy one that
+ * does not know the receiver (modulo.h), but for is_lossy and valid; anything else is our own mistake. */
 #ifndef SGP_CODEC_CODEC_H
 #define SGP_CODEC_CODEC_H
 
@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "float32, bfloat16, float16, int8, int4": for help and error messages. Static. */
+/* "float32, bfloat16, float16, int8, int4, int8m, int6, int5": for help and error messages. Static. */
 const char *sgp_encoding_names(void);
 
 /* Whether encoding a number rounds it. */

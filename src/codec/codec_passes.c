@@ -2,6 +2,7 @@
 /* The arithmetic of the mixing in the same pass over memory as an encoding, in pieces: a decoded piece stays in the
  * first-level cache. */
 #include "codec/codec_internal.h"
+#include "codec/modulo.h"
 #include "codec/quantize.h"
 
 #include "base/vector.h"
@@ -33,6 +34,8 @@ bool sgp_encoded_finite(sgp_encoding_t encoding, size_t count, const void *s) {
 }
 
 bool sgp_encoded_valid(sgp_encoding_t encoding, size_t count, const void *s) {
+    int bits = sgp_encoding_modulo_bits(encoding);
+    if (bits > 0) return sgp_modulo_valid(bits, count, s, sgp_encoding_bytes(encoding, count));
     return !sgp_encoding_has_blocks(encoding) || sgp_codec_of(encoding)->is_valid(count, s);
 }
 

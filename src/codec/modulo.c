@@ -2,13 +2,15 @@
 #include "codec/modulo.h"
 
 #include "base/bytes.h"
+#include "base/encoded.h"
 #include "codec/float_bits.h"
 #include "codec/modulo_kernels.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 
-static_assert(SGP_MODULO_BLOCK == MODULO_BLOCK, "one size of a block");
+static_assert(SGP_MODULO_BLOCK == MODULO_BLOCK && SGP_MODULO_BLOCK == SGP_BLOCK,
+              "one size of a block");
 
 enum { BLOCK = SGP_MODULO_BLOCK, EXPONENT_LEAST = 3, EXPONENT_MOST = 230, BIAS = 127 };
 

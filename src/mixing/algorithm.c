@@ -10,6 +10,8 @@
 #include "mixing/round_graph.h"
 #include "mixing/mixer_options.h"
 #include "mixing/outer.h"
+#include "mixing/ranges.h"
+#include "mixing/verdicts.h"
 #include "mixing/progress_thread.h"
 #include "mixing/questions.h"
 
@@ -37,6 +39,14 @@ static sgp_graph_t graph_of(const sgp_mixer_t *mixer, const sgp_mixer_options_t 
     return graph;
 }
 
+/* A block that knows the receiver travels as a whole. */
+static sgp_status_t check_chunks(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    size_t chunk = mixer->transport->chunk_bytes, block = SGP_BLOCK * sizeof(float);
+    if (!sgp_encoding_modulo_bits(options->encoding) || block <= chunk) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "encoding %s in chunks of %zu bytes: it needs %zu",
+                    sgp_encoding_name(options->encoding), chunk, block);
+}
+
 sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
                                  sgp_mixer_options_t *full) {
     sgp_mixer_options_t made = *options;
@@ -54,6 +64,9 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     if (status == SGP_OK) status = sgp_holes_check(mixer, &made);
     if (status != SGP_OK) return status;
     made.rounds = sgp_mixer_rounds(&made);
+    made.encoding = sgp_mixer_encoding(&made);
+    status = check_chunks(mixer, &made);
+    if (status != SGP_OK) return status;
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
     *full = made;
     return SGP_OK;
@@ -100,6 +113,7 @@ static sgp_status_t reserve_rooms(sgp_mixer_t *mixer) {
         {.bytes = mixer->length * sizeof(float), .messages = sgp_mixer_is_lossy(mixer) ? 2 : 0},
         {.bytes = sizeof(uint64_t), .messages = ops->notices ? ops->notices(mixer) : 0},
         {.bytes = mixer->length * sizeof(float), .messages = sgp_arrival_messages(mixer)},
+        {.bytes = mixer->transport->chunk_bytes, .messages = sgp_verdicts_messages(mixer)},
     };
     sgp_status_t status = reserve(mixer, rooms);
     if (status == SGP_OK) memcpy(mixer->rooms, rooms, sizeof rooms);
@@ -140,6 +154,7 @@ static sgp_status_t make_all(sgp_mixer_t *mixer) {
     mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
     if (!mixer->edges) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu edges", degree);
     sgp_status_t status = make_outer(mixer);
+    if (status == SGP_OK) status = sgp_ranges_make(mixer);
     if (status == SGP_OK) status = reserve_rooms(mixer);
     if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
     if (status == SGP_OK && has_progress(mixer))
@@ -187,6 +202,8 @@ void sgp_algorithm_end(sgp_mixer_t *mixer) {
     free(mixer->edges);
     mixer->edges = NULL;
     mixer->extra = NULL;
+    sgp_ranges_destroy(mixer->ranges);
+    mixer->ranges = NULL;
     mixer->ops = NULL;
 }
 
@@ -204,6 +221,7 @@ static void exchange(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
     EXCHANGE(const sgp_algorithm_ops_t *, mixer->ops, saved->ops);
     EXCHANGE(void *, mixer->extra, saved->extra);
     EXCHANGE(sgp_outer_kind_t, mixer->outer_kind, saved->outer_kind);
+    EXCHANGE(sgp_ranges_t *, mixer->ranges, saved->ranges);
     EXCHANGE(sgp_graph_t, mixer->graph, saved->graph);
     EXCHANGE(sgp_edge_t *, mixer->edges, saved->edges);
     for (int i = 0; i < SGP_ROOMS; i++) EXCHANGE(sgp_room_t, mixer->rooms[i], saved->rooms[i]);

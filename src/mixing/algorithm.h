@@ -40,6 +40,7 @@ typedef struct sgp_algorithm_saved {
     const sgp_algorithm_ops_t *ops;
     void *extra;
     sgp_outer_kind_t outer_kind;
+    sgp_ranges_t *ranges;
     sgp_graph_t graph;
     sgp_edge_t *edges;
     sgp_room_t rooms[SGP_ROOMS]; /* returned to the transport until sgp_algorithm_restore */

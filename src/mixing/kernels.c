@@ -4,6 +4,8 @@
 #include "base/stream.h"
 #include "base/vector.h"
 
+#include <string.h>
+
 SGP_VECTOR void sgp_absorb(size_t count, float *restrict z, const float *restrict y, float a) {
     for (size_t i = 0; i < count; i++) z[i] += a * (y[i] - z[i]);
 }
@@ -59,6 +61,21 @@ SGP_VECTOR bool sgp_is_finite(size_t count, const float *x) {
     int bad = 0;
     for (size_t i = 0; i < count; i++) bad |= sgp_not_finite(x[i]);
     return bad == 0;
+}
+
+/* Of numbers at least 0 the order is that of their bits, and a maximum of integers can be split over vector lanes. */
+SGP_VECTOR float sgp_largest_change(size_t count, const float *a, const float *b) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        float change = a[i] - b[i];
+        uint32_t bits;
+        memcpy(&bits, &change, sizeof bits);
+        bits &= 0x7fffffffu;
+        most = bits > most ? bits : most;
+    }
+    float largest;
+    memcpy(&largest, &most, sizeof largest);
+    return largest;
 }
 
 void sgp_distance(size_t count, const float *a, const float *b, double *distance, double *norm) {

@@ -37,6 +37,9 @@ bool sgp_copy_out(size_t count, float *to, const float *from, bool non_temporal)
 /* Whether no element is an infinity or a NaN. */
 bool sgp_is_finite(size_t count, const float *x);
 
+/* The largest |a - b|; numbers that are not finite may give anything. */
+float sgp_largest_change(size_t count, const float *a, const float *b);
+
 /* Sum of (a - b)^2 and of b^2, in double. */
 void sgp_distance(size_t count, const float *a, const float *b, double *distance, double *norm);
 

@@ -2,7 +2,26 @@
 #include "mixing/local_step.h"
 
 #include "mixing/kernels.h"
+#include "mixing/ranges.h"
 #include "optimizer/optimizer_internal.h"
+
+#include <string.h>
+
+/* In pieces that stay in the first-level cache, each compared with what it was before. */
+static bool update_and_measure(sgp_mixer_t *mixer, const sgp_local_t *local, float rate,
+                               size_t offset, size_t count) {
+    enum { PIECE = 2048 };
+    float before[PIECE];
+    bool finite = true;
+    for (size_t at = offset, end = offset + count, n; at < end; at += n) {
+        n = end - at < PIECE ? end - at : PIECE;
+        memcpy(before, mixer->z + at, n * sizeof *before);
+        finite &= sgp_optimizer_apply(local->optimizer, mixer->first + at, n, mixer->z + at,
+                                      local->gradient + at, rate, NULL, false);
+        sgp_ranges_moved(mixer, at, n, before);
+    }
+    return finite;
+}
 
 bool sgp_local_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
                       size_t count, float *copy, bool non_temporal) {
@@ -10,9 +29,10 @@ bool sgp_local_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
     bool finite = true;
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        finite =
-            sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, mixer->z + offset,
-                                local->gradient + offset, rate, copy, non_temporal);
+        finite = mixer->ranges ? update_and_measure(mixer, local, rate, offset, moved)
+                               : sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
+                                                     mixer->z + offset, local->gradient + offset,
+                                                     rate, copy, non_temporal);
     }
     if (copy && moved < count)
         finite &=

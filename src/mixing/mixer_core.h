@@ -21,6 +21,7 @@ typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
 typedef struct sgp_arrival sgp_arrival_t;             /* mixing/arrival.h */
 typedef struct sgp_late sgp_late_t;                   /* mixing/late.h */
 typedef struct sgp_questions sgp_questions_t;         /* mixing/questions.h */
+typedef struct sgp_ranges sgp_ranges_t;               /* mixing/ranges.h */
 
 /* The workers of a node; see mixing/workers.h. */
 typedef struct sgp_workers {
@@ -83,8 +84,8 @@ typedef struct sgp_round_graphs {
     uint64_t agreed; /* views of the members at the last exact average */
 } sgp_round_graphs_t;
 
-/* For vectors as they travel, for exact averages, for notices, and for newcomers. */
-enum { SGP_ROOMS = 4 };
+/* For vectors as they travel, for exact averages, for notices, for newcomers, and for verdicts. */
+enum { SGP_ROOMS = 5 };
 
 /* How outer_momentum and outer_anchor are used: SlowMo (mixing/slow_update.h), or outer steps (mixing/outer.h). */
 typedef enum sgp_outer_kind {
@@ -100,6 +101,7 @@ struct sgp_mixer {
     sgp_mixer_options_t options; /* defaults filled in */
     const sgp_algorithm_ops_t *ops;
     void *extra;                 /* the algorithm's own state */
+    sgp_ranges_t *ranges;        /* NULL: the encoding does not know the receiver */
     sgp_progress_t *progress;    /* NULL: the algorithm needs none */
     sgp_room_t rooms[SGP_ROOMS]; /* promised by the transport */
     sgp_group_t *group;

@@ -135,15 +135,34 @@ static sgp_status_t check_outer_steps(const sgp_mixer_options_t *options,
     return SGP_OK;
 }
 
+sgp_encoding_t sgp_mixer_encoding(const sgp_mixer_options_t *options) {
+    bool pushes = options->algorithm != SGP_ALGORITHM_ALLREDUCE;
+    return options->encoding == SGP_ENCODING_INT4 && pushes ? SGP_ENCODING_INT4M
+                                                            : options->encoding;
+}
+
+/* Without the lock step nothing says when a sender may move on, and gradients of two nodes are not near each other. */
+static sgp_status_t refuse_modulo(const sgp_mixer_options_t *options,
+                                  const sgp_algorithm_info_t *info) {
+    bool four = options->encoding == SGP_ENCODING_INT4;
+    bool reduces = options->algorithm == SGP_ALGORITHM_ALLREDUCE;
+    return sgp_fail(
+        SGP_ERR_INVALID,
+        "encoding %s with %s%s: it works with %ssgp and dpsgd, overlap 0; %s works with "
+        "int8%s",
+        sgp_encoding_name(options->encoding), info->name, info->rounds ? " and an overlap" : "",
+        four ? "allreduce, " : "", info->name, reduces ? " and int4" : "");
+}
+
 static sgp_status_t check_encoding(const sgp_mixer_options_t *options,
                                    const sgp_algorithm_info_t *info) {
-    if (options->encoding > SGP_ENCODING_LAST)
+    if (options->encoding > SGP_ENCODING_INT5)
         return sgp_fail(SGP_ERR_INVALID, "mixer: there is no encoding %d", (int)options->encoding);
     const char *name = sgp_encoding_name(options->encoding);
-    if (options->encoding == SGP_ENCODING_INT4 && options->algorithm != SGP_ALGORITHM_ALLREDUCE)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "encoding %s with %s: it works with allreduce alone; %s works with int8",
-                        name, info->name, info->name);
+    bool modulo = sgp_encoding_modulo_bits(sgp_mixer_encoding(options)) > 0;
+    if (modulo && (!info->rounds || options->overlap != 0)) return refuse_modulo(options, info);
+    if (modulo && options->biased)
+        return sgp_fail(SGP_ERR_INVALID, "encoding %s and biased: biased works with int8", name);
     if (sgp_encoding_has_blocks(options->encoding) && options->allow_not_finite)
         return sgp_fail(SGP_ERR_INVALID,
                         "encoding %s and numbers that are not finite: it has none; bfloat16 has",

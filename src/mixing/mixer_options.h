@@ -9,6 +9,9 @@
  * log names the mistake and a value that works. */
 sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options);
 
+/* How vectors travel: the codes of int4 are not the same in all-reduce and in algorithms that push. */
+sgp_encoding_t sgp_mixer_encoding(const sgp_mixer_options_t *options);
+
 /* Exchanges per step of options that are checked, at least 1: SGP_ROUNDS_AUTO is the period of options->graph. */
 int64_t sgp_mixer_rounds(const sgp_mixer_options_t *options);
 

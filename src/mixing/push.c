@@ -6,6 +6,7 @@
 #include "mixing/holes.h"
 #include "mixing/round_graph.h"
 #include "mixing/kernels.h"
+#include "mixing/ranges.h"
 #include "mixing/reduce.h"
 
 #include <inttypes.h>
@@ -151,6 +152,7 @@ bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, dou
         return finite;
     }
     bool biased = mixer->options.biased;
+    if (mixer->ranges) return sgp_ranges_push(mixer, send, place, (float)((1 - share) / share));
     remainder_t rest = {.z = z,
                         .keep = biased ? (float)share : 1,
                         .part = (float)(biased ? 1 - share : (1 - share) / share)};

@@ -6,6 +6,7 @@
 #include "mixing/late.h"
 #include "mixing/questions.h"
 #include "mixing/round_graph.h"
+#include "mixing/verdicts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -167,7 +168,8 @@ static sgp_status_t absorb(sgp_push_parts_t *push, sgp_mixer_t *mixer, sgp_part_
                            sgp_chunk_t *arrived) {
     sgp_status_t status = check(mixer, chunk, &arrived->header);
     if (status != SGP_OK) return status;
-    sgp_push_absorb(mixer, arrived, chunk->w);
+    if (mixer->ranges) sgp_verdicts_absorb(mixer, push, chunk->absorbed, arrived, chunk->w);
+    else sgp_push_absorb(mixer, arrived, chunk->w);
     if (!mixer->options.biased) chunk->w += arrived->header.weight;
     push->senders[chunk->absorbed].weight =
         arrived->header.weight; /* something of it is absorbed */
@@ -182,6 +184,9 @@ sgp_status_t sgp_push_parts_absorb_chunk(sgp_part_step_t *step, sgp_mixer_t *mix
     sgp_status_t status = SGP_OK;
     for (bool moved = true; moved && status == SGP_OK;) {
         sgp_push_parts_t *push = &step->push[chunk->round];
+        bool ready = true;
+        if (mixer->ranges) status = sgp_verdicts_ready(push, mixer, chunk, &ready);
+        if (status != SGP_OK || !ready) return status;
         while (find_next(push, mixer, chunk)) {
             sgp_chunk_t *arrived =
                 sgp_push_find(mixer, SGP_KIND_PUSH, push->senders[chunk->absorbed].peer,
@@ -335,6 +340,17 @@ static sgp_status_t look_at_round(sgp_part_step_t *step, sgp_mixer_t *mixer, uns
     return SGP_OK;
 }
 
+/* With an encoding that knows the receiver a chunk waits for messages of three kinds, and for room to answer. */
+static sgp_status_t absorb_ready(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_push_parts_fn done,
+                                 uint64_t deadline) {
+    step->seen = sgp_inbox_taken_in(mixer->inbox);
+    sgp_status_t status = SGP_OK;
+    for (size_t c = 0; c < step->chunks.count && status == SGP_OK; c++)
+        if (is_whole(&step->chunks.chunk[c]))
+            status = sgp_push_parts_absorb_chunk(step, mixer, c, done, deadline);
+    return status == SGP_OK ? leave_late(step, mixer, done, deadline) : status;
+}
+
 /* Walks the chunks that are here, as a find for each chunk that is not done would be a multiple of that work. With several
  * senders a chunk may be next that was passed before: once more then. */
 sgp_status_t sgp_push_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer,
@@ -344,6 +360,7 @@ sgp_status_t sgp_push_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer,
     if (status == SGP_OK) status = leave_late(step, mixer, done, deadline);
     if (status != SGP_OK) return status;
     sgp_inbox_collect(mixer->inbox);
+    if (mixer->ranges) return absorb_ready(step, mixer, done, deadline);
     bool moved = sgp_inbox_taken_in(mixer->inbox) != step->seen;
     while (moved) {
         step->seen = sgp_inbox_taken_in(mixer->inbox);
@@ -377,8 +394,10 @@ static sgp_status_t wait_for(sgp_part_step_t *step, sgp_mixer_t *mixer,
     chunk = find_awaited(step, chunk);
     if (!chunk) return sgp_inbox_wait(mixer->inbox, step->seen, deadline, "room to send");
     sgp_push_parts_t *push = &step->push[chunk->round];
-    snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", push->round,
-             sgp_transport_name(mixer->transport, push->senders[chunk->absorbed].peer, &name));
+    if (mixer->ranges) sgp_verdicts_describe(push, mixer, chunk, what, sizeof what);
+    else
+        snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", push->round,
+                 sgp_transport_name(mixer->transport, push->senders[chunk->absorbed].peer, &name));
     push->asking.offset = chunk->begin;
     push->asking.sender = chunk->absorbed;
     uint64_t until = mixer->holes.elastic ? sgp_absorption_ask(&push->asking, mixer) : deadline;

@@ -2,6 +2,7 @@
 #include "run/mixing_plan.h"
 
 #include "base/constants.h"
+#include "base/encoded.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/mixer_options.h"
 
@@ -68,6 +69,8 @@ bool train_mixer_changes(const train_options_t *options, uint64_t epoch) {
 }
 
 static const char *stage_stops_because(const sgp_mixer_options_t *mixer) {
+    if (sgp_encoding_modulo_bits(sgp_mixer_encoding(mixer)) > 0)
+        return "an encoding that knows the receiver cannot go on without a node; int8 can";
     if (mixer->algorithm == SGP_ALGORITHM_ALLREDUCE) return NULL; /* it has no graph */
     if (mixer->algorithm == SGP_ALGORITHM_SERVER)
         return "the parameter server ends with node 0, which has the parameters";

@@ -394,9 +394,14 @@ const option_t train_option_rows[] = {
      .print = value_print_encoding,
      .list = sgp_encoding_names,
      .agreed = 12,
-     .help = "how vectors travel between nodes, in 4, 2, 2, 1 and half a byte for a number",
-     .more = "*int8* and *int4* round 256 numbers to multiples of one scale; *int4* is for "
-             "*allreduce*. The sender keeps the rounding error, so that no mass is lost."},
+     .help =
+         "how vectors travel between nodes, in 4, 2, 2, 1, 1/2, 1, 3/4 and 5/8 byte for a number",
+     .more =
+         "*int8*, and *int4* with *allreduce*, round 256 numbers to multiples of one scale. "
+         "*int8m*, *int6*, *int5*, and *int4* with *sgp* and *dpsgd*, are for these two alone: "
+         "they "
+         "send remainders that the receiver's own numbers complete, and what it cannot complete "
+         "comes again in float32. The sender keeps the rounding error, so that no mass is lost."},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,

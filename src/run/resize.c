@@ -60,6 +60,8 @@ static const struct {
     {"mixer.statistics", RULE_DEALT},
     {"server.staleness", RULE_DEALT},
     {"overlap.settled", RULE_ROUND},
+    {"modulo.ranges", RULE_FRESH},
+    {"modulo.moved", RULE_FRESH},
 };
 
 /* The files, and the place of this process among those that continue. */

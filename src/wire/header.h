@@ -51,7 +51,9 @@ typedef enum sgp_kind {
     SGP_KIND_PASSED, /* the answer to it */
     SGP_KIND_HEARD, /* a question about a member that is silent, or the answer; see group/verdict.h */
     SGP_KIND_STATE, /* what a newcomer gets from a member before its first step; see mixing/arrival.h */
-    SGP_KIND_LAST = SGP_KIND_STATE,
+    SGP_KIND_VERDICT, /* a receiver has decoded a chunk that knows it, or refused blocks; see mixing/verdicts.h */
+    SGP_KIND_REPAIR, /* the refused blocks in float32 */
+    SGP_KIND_LAST = SGP_KIND_REPAIR,
 } sgp_kind_t;
 
 typedef struct sgp_header {

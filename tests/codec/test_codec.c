@@ -234,7 +234,7 @@ static void test_decoding_passes(void **state) {
 static void test_names_and_sizes(void **state) {
     (void)state;
     sgp_encoding_t encoding = SGP_ENCODING_DEFAULT;
-    for (int e = SGP_ENCODING_FLOAT32; e <= SGP_ENCODING_LAST; e++) {
+    for (int e = SGP_ENCODING_FLOAT32; e <= SGP_ENCODING_INT5; e++) {
         assert_int_equal(sgp_encoding_parse(sgp_encoding_name((sgp_encoding_t)e), &encoding),
                          SGP_OK);
         assert_int_equal(encoding, e);
@@ -242,7 +242,9 @@ static void test_names_and_sizes(void **state) {
     assert_int_equal(sgp_encoding_parse("float8", &encoding), SGP_ERR_NOT_FOUND);
     assert_string_equal(sgp_encoding_name(SGP_ENCODING_DEFAULT), "float32");
     assert_string_equal(sgp_encoding_name((sgp_encoding_t)99), "unknown");
-    assert_string_equal(sgp_encoding_names(), "float32, bfloat16, float16, int8, int4");
+    assert_string_equal(sgp_encoding_names(),
+                        "float32, bfloat16, float16, int8, int4, int8m, int6, int5");
+    assert_string_equal(sgp_encoding_name(SGP_ENCODING_INT4M), "int4");
 }
 
 int main(void) {

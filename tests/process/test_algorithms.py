@@ -68,7 +68,8 @@ class Algorithms(ProgramTest):
 
     def test_encodings(self):
         for encoding, ways in [("bfloat16", EXACT_AND_FREE), ("float16", EXACT_AND_FREE), ("int8", EXACT_AND_FREE),
-                               ("int4", EXACT_AND_FREE[1:2])]:
+                               ("int4", EXACT_AND_FREE[:2]), ("int8m", EXACT_AND_FREE[:1]), ("int6", EXACT_AND_FREE[:1]),
+                               ("int5", EXACT_AND_FREE[:1])]:
             for number, arguments in enumerate(ways):
                 with self.subTest(f"{encoding} {arguments}"):
                     summary = self.train("--epochs", "15", "--model", "mlp", "--lr", "0.1", "--encoding", encoding,

@@ -31,7 +31,8 @@ class Options:
             "random", "base". Default: exponential; bipartite-exponential for dpsgd and adpsgd.
         peers: out-peers in each step.
         overlap: steps that a message may be late, or "async": wait for none. Default: 0; 1 for osgp.
-        encoding: how vectors travel: "float32", "bfloat16", "float16", "int8"; "int4" with algorithm "allreduce".
+        encoding: how vectors travel: "float32", "bfloat16", "float16", "int8"; "int4" with algorithm "allreduce";
+            "int8m", "int6", "int5" and "int4" with sgp and dpsgd, in lock step and a group that is not elastic.
         local_steps: the nodes exchange in every so many steps.
         rounds: exchanges per step, of sgp and dpsgd without an overlap, or "auto": the graph's period, ceil(log2 nodes) for one
             peer of the exponential graph. With it 2, 4, 8, ... nodes have the mean of all after each step.
@@ -103,11 +104,11 @@ _KINDS: dict[str, type] = {
     "seed": int,
 }
 _LEAST = {"peers": 1, "local_steps": 1, "workers_per_node": 1, "slow_every": 0}
-BLOCK_ENCODINGS = ("int8", "int4")  # numbers of a block have one scale
+BLOCK_ENCODINGS = ("int8", "int4", "int8m", "int6", "int5")  # numbers of a block have one scale or step
 _CHOICES = {
     "algorithm": ("sgp", "osgp", "dpsgd", "adpsgd", "allreduce", "server"),
     "graph": ("exponential", "static-exponential", "ring", "complete", "bipartite-exponential", "random", "base"),
-    "encoding": ("float32", "bfloat16", "float16", "int8", "int4"),
+    "encoding": ("float32", "bfloat16", "float16", "int8", "int4", "int8m", "int6", "int5"),
     "mode": MODES,
     "second_moment": ("mean", "local"),
 }

@@ -16,6 +16,7 @@
 #include "mixing/outer.h"
 #include "mixing/push_parts.h"
 #include "mixing/questions.h"
+#include "mixing/ranges.h"
 #include "mixing/settling.h"
 
 #include "optimizer/optimizer_internal.h"
@@ -28,9 +29,9 @@ static unsigned lockstep_messages(const sgp_mixer_t *mixer) {
     return (reach > rounds ? reach : rounds) + 1;
 }
 
-/* A step of several rounds allocates nothing. */
+/* A step of several rounds allocates nothing; nor one whose chunks wait for verdicts, which is made the same way. */
 static sgp_status_t lockstep_create(sgp_mixer_t *mixer) {
-    return mixer->options.rounds > 1 ? sgp_part_step_make(mixer) : SGP_OK;
+    return mixer->options.rounds > 1 || mixer->ranges ? sgp_part_step_make(mixer) : SGP_OK;
 }
 
 /* One chunk: update, push, absorb. */
@@ -96,6 +97,10 @@ static sgp_status_t lockstep_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     return sgp_settle_late(mixer, deadline);
 }
 
+static void lockstep_state(sgp_mixer_t *mixer, sgp_state_t *state) {
+    sgp_ranges_state(mixer, state);
+}
+
 /* ---- in parts: each chunk leaves when its last element has been given, and is absorbed from then on ---- */
 
 static sgp_status_t begin_exchange(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
@@ -108,6 +113,7 @@ static sgp_status_t begin_exchange(sgp_mixer_t *mixer, sgp_part_step_t *step, ui
 
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
     sgp_status_t status = mixer->holes.elastic ? look_around(mixer, false) : SGP_OK;
+    if (mixer->ranges) sgp_ranges_begin_step(mixer);
     return status == SGP_OK ? begin_exchange(mixer, step, deadline) : status;
 }
 
@@ -225,7 +231,7 @@ static sgp_status_t step_in_rounds(sgp_mixer_t *mixer, const sgp_local_t *local,
 static sgp_status_t update_and_exchange(sgp_mixer_t *mixer, const sgp_local_t *local,
                                         uint64_t deadline) {
     if (mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
-    if (mixer->options.rounds > 1) return step_in_rounds(mixer, local, deadline);
+    if (mixer->options.rounds > 1 || mixer->ranges) return step_in_rounds(mixer, local, deadline);
     return step_in_one_round(mixer, local, deadline);
 }
 
@@ -242,6 +248,7 @@ static sgp_status_t outer_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     sgp_status_t status = mixer->holes.elastic ? look_around(mixer, true) : SGP_OK;
     if (status != SGP_OK) return status;
+    if (mixer->ranges) sgp_ranges_begin_step(mixer);
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
     if (sgp_outer_by_push(mixer)) return outer_step(mixer, local, deadline);
     return update_and_exchange(mixer, local, deadline);
@@ -253,4 +260,5 @@ const sgp_algorithm_ops_t sgp_algorithm_lockstep = {
     .step = lockstep_step,
     .parts = &lockstep_parts,
     .settle = lockstep_settle,
+    .state = lockstep_state,
 };

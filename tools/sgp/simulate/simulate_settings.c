@@ -3,11 +3,13 @@
 
 #include "cli/message.h"
 
+#include "base/logging.h"
 #include "codec/codec.h"
 #include "files/json.h"
 #include "graph/families.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/mixer_internal.h"
+#include "mixing/mixer_options.h"
 #include "run/option_values.h"
 #include "simulate/calibration.h"
 #include "simulate/presets.h"
@@ -446,15 +448,27 @@ static bool override_network(simulate_settings_t *settings) {
     return true;
 }
 
+/* The vectors of a simulation are too short for chunks of whole blocks that know the receiver. */
+static bool is_simulated(sgp_encoding_t encoding, const char *algorithm) {
+    if (!sgp_encoding_modulo_bits(encoding)) return true;
+    sgp_fail(SGP_ERR_INVALID, "encoding %s with %s is not simulated; int8 is",
+             sgp_encoding_name(encoding), algorithm);
+    return false;
+}
+
 /* Finds invalid combinations before the first row. */
 static bool check_rows(const simulate_settings_t *settings) {
     for (int a = 0; a < settings->algorithms_count; a++) {
         const simulation_algorithm_t *algorithm = settings->algorithms[a];
-        if (algorithm->kind != SIMULATION_MIXER) continue;
+        if (algorithm->kind != SIMULATION_MIXER) {
+            if (!is_simulated(settings->simulation.encoding, algorithm->name)) return false;
+            continue;
+        }
         for (int i = 0; i < settings->nodes_count; i++) {
             sgp_mixer_options_t mixer =
                 simulation_mixer_options(&settings->simulation, algorithm, settings->nodes[i]);
             if (sgp_mixer_check(&mixer) != SGP_OK) return false;
+            if (!is_simulated(sgp_mixer_encoding(&mixer), algorithm->name)) return false;
         }
     }
     return true;
