@@ -39,12 +39,20 @@ static sgp_graph_t graph_of(const sgp_mixer_t *mixer, const sgp_mixer_options_t 
     return graph;
 }
 
-/* A block that knows the receiver travels as a whole. */
-static sgp_status_t check_chunks(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+/* Of an encoding that knows the receiver. Each node waits for what its receivers could decode, and a late message finds no z near
+ * it; a block travels as a whole. */
+static sgp_status_t check_modulo(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     size_t chunk = mixer->transport->chunk_bytes, block = SGP_BLOCK * sizeof(float);
-    if (!sgp_encoding_modulo_bits(options->encoding) || block <= chunk) return SGP_OK;
-    return sgp_fail(SGP_ERR_INVALID, "encoding %s in chunks of %zu bytes: it needs %zu",
-                    sgp_encoding_name(options->encoding), chunk, block);
+    const char *name = sgp_encoding_name(options->encoding);
+    if (!sgp_encoding_modulo_bits(options->encoding)) return SGP_OK;
+    if (mixer->transport->elastic)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "mixer: encoding %s cannot go on without a node: the group must not be "
+                        "elastic; int8 can",
+                        name);
+    if (block <= chunk) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "encoding %s in chunks of %zu bytes: it needs %zu", name,
+                    chunk, block);
 }
 
 sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
@@ -65,7 +73,7 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     if (status != SGP_OK) return status;
     made.rounds = sgp_mixer_rounds(&made);
     made.encoding = sgp_mixer_encoding(&made);
-    status = check_chunks(mixer, &made);
+    status = check_modulo(mixer, &made);
     if (status != SGP_OK) return status;
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
     *full = made;

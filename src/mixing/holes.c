@@ -5,7 +5,6 @@
 #include "group/agree_call.h"
 #include "group/membership.h"
 #include "group/seats.h"
-#include "mixing/mixer_options.h"
 #include "mixing/round_graph.h"
 
 #include <stdlib.h>
@@ -79,11 +78,6 @@ sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "mixer: a parameter server cannot go on without node 0, "
                         "which has the parameters: the group must not be elastic");
-    if (sgp_encoding_modulo_bits(sgp_mixer_encoding(options)) > 0)
-        return sgp_fail(SGP_ERR_UNSUPPORTED,
-                        "mixer: encoding %s cannot go on without a node, as each waits for what "
-                        "its receivers could decode: the group must not be elastic, or int8",
-                        sgp_encoding_name(options->encoding));
     if (is_cut_by_a_hole(mixer, options))
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: a ring with one peer is cut by the loss of a "
                                              "node: the group must not be elastic, or 2 peers");

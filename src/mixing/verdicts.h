@@ -12,7 +12,7 @@
  * No circle of nodes can wait for each other: a verdict waits only for the node's own push of the same round, which waits for
  * earlier rounds alone. The bits do not depend on the order of arrival. A wrong number is never absorbed.
  *
- * Not in an elastic group (holes.h refuses it): nothing here goes on without a node. */
+ * Not in an elastic group (algorithm.c refuses it): nothing here goes on without a node. */
 #ifndef SGP_MIXING_VERDICTS_H
 #define SGP_MIXING_VERDICTS_H
 
