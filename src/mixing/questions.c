@@ -19,6 +19,7 @@ typedef struct neighbour {
     uint64_t not_sent; /* a round that it has not sent to this node, plus 1; 0: none */
     uint64_t question; /* its own that is not answered yet; 0: none */
     uint64_t question_round;
+    uint32_t question_from; /* incarnation */
 } neighbour_t;
 
 struct sgp_questions {
@@ -57,6 +58,7 @@ static void take_questions(sgp_mixer_t *mixer) {
         if (sgp_wait_decode(at->payload, at->header.elements, &round)) {
             neighbour->question = at->header.step;
             neighbour->question_round = round;
+            neighbour->question_from = at->header.incarnation;
         }
         sgp_inbox_release(mixer->inbox, at);
     }
@@ -162,11 +164,15 @@ uint64_t sgp_questions_next(const sgp_mixer_t *mixer) {
     return mixer->questions->record.next;
 }
 
-/* Its answers never come, and it has not asked. */
+/* The earlier member's answers never come. The new one may have asked between its seat's opening and this step. */
 void sgp_questions_opened(sgp_mixer_t *mixer, int rank) {
-    neighbour_t *neighbour = &mixer->questions->of[rank];
-    if (neighbour->asked != neighbour->answered) mixer->questions->under_way--;
+    neighbour_t *neighbour = &mixer->questions->of[rank], before = *neighbour;
+    if (before.asked != before.answered) mixer->questions->under_way--;
     *neighbour = (neighbour_t){.asked = 0};
+    if (before.question_from != sgp_fates_incarnation(mixer->transport->fates, rank)) return;
+    neighbour->question = before.question;
+    neighbour->question_round = before.question_round;
+    neighbour->question_from = before.question_from;
 }
 
 /* ---- the record ---- */
