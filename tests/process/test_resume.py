@@ -116,6 +116,8 @@ class SameBits(ResumeTest):
 
     def test_outer_steps(self):
         self.check("--algorithm", "allreduce", "--local-steps", "5", "--outer-lr", "0.7", "--encoding", "int4")
+
+    def test_outer_steps_by_push(self):
         self.check("--local-steps", "5", "--outer-lr", "0.7", "--optimizer", "adamw", "--lr", "0.005")
 
     def test_rounds(self):

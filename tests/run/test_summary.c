@@ -23,7 +23,7 @@ static train_summary_t example(void) {
                              .average_model_accuracy = 0.85,
                              .consensus = {4, 1e-7, 0.01},
                              .parameters_hash = "0123456789abcdef0123456789abcdef",
-                             .messages = {1, 2, 3, 4, 5, 6}};
+                             .messages = {1, 2, 3, 4, 5, 6, 7}};
 }
 
 static void every_field_is_there(void **state) {
