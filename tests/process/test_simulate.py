@@ -56,7 +56,7 @@ MISTAKES = [
     (["--model", "vgg"], ["--model vgg", "resnet50"]),
     (["--parameters", "0"], ["--parameters 0", "25.6M"]),
     (["--parameters", "5X"], ["--parameters 5X", "25.6M"]),
-    (["--encoding", "int7"], ["--encoding int7", "bfloat16"]),
+    (["--encoding", "int7"], ["--encoding int7", "did you mean int8?"]),
     (["--encoding", "int4"], ["int4 with sgp", "int8"]),
     (["--workers-per-node", "0"], ["--workers-per-node 0"]),
     (["--peers", "4", "--nodes", "4"], ["4 peers", "at most 3"]),
