@@ -45,7 +45,7 @@ static void every_field_is_there(void **state) {
         " \"mass\": {\"w_total\": 4.0, \"drift\": 1e-7},"
         " \"parameters_hash\": \"0123456789abcdef0123456789abcdef\","
         " \"messages\": {\"sent\": 1, \"received\": 2, \"late\": 3, \"refused\": 4, \"resent\": 5,"
-        " \"reabsorbed\": 6}}",
+        " \"reabsorbed\": 6, \"staleness\": 7}}",
         0, NULL);
     assert_non_null(expected);
     assert_string_equal(json_string_value(json_object_get(found, "model")), options.model);
