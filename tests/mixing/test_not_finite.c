@@ -171,23 +171,25 @@ static void notice(sgp_transport_t *transport) {
 
 static void step_once(sgp_transport_t *transport, void *context) {
     struck_t *struck = context;
-    sgp_transport_ops_t ops = *transport->ops;
+    const sgp_transport_ops_t *real = transport->ops;
+    sgp_transport_ops_t ops = *real;
     sgp_group_t *group = NULL;
     sgp_mixer_t *mixer = NULL;
     sgp_optimizer_t *optimizer = NULL;
     float gradient[PARAMETERS] = {NAN};
     transport->elastic = true;
+    ops.look_at_self = notice;
+    if (struck->is) transport->ops = &ops; /* before there is a progress thread */
     CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
     CHECK(sgp_optimizer_create(&(sgp_optimizer_options_t){.count = PARAMETERS}, &optimizer) ==
           SGP_OK);
     CHECK(sgp_mixer_create(group, &struck->options, NULL, &mixer) == SGP_OK);
-    ops.look_at_self = notice;
-    if (struck->is) transport->ops = &ops;
     CHECK(sgp_mixer_step(mixer, optimizer, gradient, 0.1f) ==
           (struck->is ? SGP_ERR_PEER_LOST : SGP_ERR_NOT_FINITE));
     sgp_mixer_destroy(mixer);
     sgp_optimizer_destroy(optimizer);
     sgp_group_abort(group);
+    transport->ops = real;
 }
 
 /* Its numbers may be those of chunks that others have overwritten since: it is lost, and not broken. */
