@@ -357,6 +357,77 @@ def test_wrong_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         sgp.Group(rank=0, size=1, elastic=True)
 
 
+# ---- when the nodes meet ----
+
+
+class Members:
+    """A group of three members and a place, as this node's view has it; what the others say at a meeting."""
+
+    handle, rank, capacity = None, 0, 4
+
+    def __init__(self) -> None:
+        self.newcomer = library.Member(rank=3, first=0, until=2**64 - 1)
+        self.version = 0
+        self.ended = [0, 0, 0]
+
+    def becomes(self, incarnation: int, condition: int, first: int) -> None:
+        self.newcomer = library.Member(rank=3, incarnation=incarnation, condition=condition, first=first)
+        self.version += 1
+
+    def gather(self, mine: bytes) -> list[bytes]:
+        kind, steps, ended = arrivals._MEETING.unpack(mine)
+        self.ended[0] = ended
+        return [arrivals._MEETING.pack(kind, steps, at) for at in self.ended] + [bytes(len(mine))]
+
+
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch) -> Members:
+    made = Members()
+    monkeypatch.setattr(library, "view_version", lambda handle: made.version)
+    monkeypatch.setattr(library, "members", lambda handle, capacity: [made.newcomer])
+    return made
+
+
+COMING, LEFT, DEAD = 3, 4, 5
+
+
+def meets(met: arrivals.Arrivals, steps: int) -> bool:
+    if not met.due(steps):
+        return False
+    met.meet(steps)
+    return True
+
+
+def test_a_late_newcomer_is_awaited(members: Members) -> None:
+    met = arrivals.Arrivals(members, False)  # type: ignore[arg-type]
+    assert not meets(met, 1)
+    members.becomes(0, COMING, 5)
+    assert [step for step in range(1, 200) if meets(met, step)] == list(range(6, 200))
+
+
+@pytest.mark.parametrize("condition", [LEFT, DEAD])
+@pytest.mark.parametrize("teller", [0, 2])
+def test_all_pass_a_newcomer_of_which_one_knows_that_it_has_ended(members: Members, condition: int, teller: int) -> None:
+    """Whether this node is the one that knows it or not: a node that stopped meeting by itself would be missed by the others."""
+    met = arrivals.Arrivals(members, False)  # type: ignore[arg-type]
+    members.becomes(0, COMING, 5)
+    assert meets(met, 6)
+    if teller == 0:
+        members.becomes(0, condition, 5)
+    else:
+        members.ended[teller] = 4
+    assert meets(met, 7) and not meets(met, 8)
+
+
+def test_the_next_newcomer_of_a_place_waits_for_its_turn(members: Members) -> None:
+    met = arrivals.Arrivals(members, False)  # type: ignore[arg-type]
+    members.becomes(0, COMING, 5)
+    assert meets(met, 6)
+    members.becomes(1, COMING, 20)
+    assert meets(met, 7) and members.ended[0] == 4
+    assert [step for step in range(8, 30) if meets(met, step)] == list(range(21, 30))
+
+
 # ---- what travels ----
 
 

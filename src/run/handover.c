@@ -28,7 +28,6 @@ typedef struct numbers {
     uint64_t rate_nodes, mixed_nodes;
     uint64_t resumed_step, resumed_nodes;
     uint64_t warned, writer;
-    uint64_t tries;                       /* of the arrivals */
     uint64_t interval, open_steps, lines; /* of the metrics */
     epochs_t epochs;
     uint64_t steps_per_epoch;
@@ -112,7 +111,6 @@ static numbers_t numbers_of(const run_t *run) {
                        .resumed_nodes = (uint64_t)run->resumed.nodes,
                        .warned = run->warned,
                        .writer = (uint64_t)run->writer,
-                       .tries = (uint64_t)run->arrivals.tries,
                        .interval = metrics->interval,
                        .open_steps = metrics->open_steps,
                        .lines = metrics->count,
@@ -201,7 +199,6 @@ static bool numbers_are_right(const run_t *run, const load_t *load, uint64_t los
     if (numbers->split_nodes < 1 || numbers->split_nodes > SGP_MOST_PROCESSES) return false;
     if (numbers->mixed_nodes < 1 || numbers->mixed_nodes > load->places) return false;
     if (numbers->writer >= load->places || numbers->interval < 1) return false;
-    if (numbers->tries > INT32_MAX) return false;
     return numbers->lines <= METRICS_PER_EPOCH && numbers->making_up <= 1 && numbers->warned <= 1;
 }
 
@@ -237,7 +234,6 @@ static void take_numbers(run_t *run, const numbers_t *numbers) {
     run->resumed = (train_resumed_t){numbers->resumed_step, (int)numbers->resumed_nodes};
     run->warned = numbers->warned;
     run->writer = (int)numbers->writer;
-    run->arrivals.tries = (int)numbers->tries;
     run->replica.epochs = numbers->epochs;
     run->replica.steps_per_epoch = numbers->steps_per_epoch;
 }

@@ -31,6 +31,8 @@ typedef struct meeting {
         gone; /* a process that all but the new ones miss since they agreed last, plus 1; 0: none */
     uint64_t halts; /* of this node so far (halt_pause) */
     uint64_t bytes; /* of the state, of the first that is not new */
+    uint64_t
+        ended; /* a place whose newcomer this node need not meet: it has ended; plus 1; 0: none */
 } meeting_t;
 
 /* ---- a member: what newcomers are told ---- */
@@ -73,11 +75,15 @@ static void find_next(arrivals_t *arrivals, int places) {
 
 static sgp_status_t make_places(run_t *run) {
     arrivals_t *arrivals = &run->arrivals;
+    uint64_t **arrays[] = {&arrivals->first, &arrivals->met, &arrivals->ended,
+                           &arrivals->later_first, &arrivals->later};
     arrivals->next = UINT64_MAX;
-    if (!arrivals->first) arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
-    if (!arrivals->met) arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
-    if (arrivals->first && arrivals->met) return SGP_OK;
-    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        if (!*arrays[i]) *arrays[i] = calloc((size_t)run->size, sizeof **arrays[i]);
+        if (!*arrays[i])
+            return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+    }
+    return SGP_OK;
 }
 
 sgp_status_t arrivals_init(run_t *run) {
@@ -93,6 +99,9 @@ void arrivals_fini(run_t *run) {
     if (run->arrivals.watches) sgp_group_accept(run->group, NULL);
     free(run->arrivals.first);
     free(run->arrivals.met);
+    free(run->arrivals.ended);
+    free(run->arrivals.later_first);
+    free(run->arrivals.later);
     run->arrivals = (arrivals_t){.watches = false};
 }
 
@@ -100,13 +109,27 @@ void arrivals_fini(run_t *run) {
 
 /* Of two JOINs of one member that two sponsors have made the view may first have told the one that does not count: its step
  * is another one. */
-static bool is_over(const arrivals_t *arrivals, const sgp_change_t *change) {
-    uint64_t use = (uint64_t)change->incarnation + 1;
-    if (arrivals->met[change->seat] == use) return !arrivals->first[change->seat];
-    return arrivals->met[change->seat] > use;
+static bool is_over(const arrivals_t *arrivals, int place, uint64_t use) {
+    if (arrivals->met[place] == use) return !arrivals->first[place];
+    return arrivals->met[place] > use;
 }
 
-/* Takes in the newcomers of which the view knows now. */
+/* A place is given again only when its newcomer has ended. Nodes that know that and nodes that do not must meet after the same
+ * steps: all wait for the meeting in which one of them says so, and the next newcomer has its turn then. */
+static void note_joined(arrivals_t *arrivals, int place, uint64_t use, uint64_t step) {
+    if (is_over(arrivals, place, use)) return;
+    if (arrivals->first[place] && arrivals->met[place] < use) {
+        if (arrivals->later[place] > use) return;
+        arrivals->later[place] = use;
+        arrivals->later_first[place] = step;
+        if (arrivals->ended[place] < use - 1) arrivals->ended[place] = use - 1;
+        return;
+    }
+    arrivals->met[place] = use;
+    arrivals->first[place] = step;
+}
+
+/* Takes in the newcomers of which the view knows now, and the ends of others. */
 static void look(run_t *run) {
     arrivals_t *arrivals = &run->arrivals;
     sgp_membership_t *membership = sgp_group_membership(run->group);
@@ -118,22 +141,39 @@ static void look(run_t *run) {
                                                        2 * SGP_CHANGES_OF_A_SEAT)) > 0;)
         for (size_t i = 0; i < count; i++) {
             const sgp_change_t *change = &changes[i];
-            if (change->kind != SGP_CHANGE_JOIN || change->seat == run->rank) continue;
-            if (is_over(arrivals, change)) continue;
-            arrivals->met[change->seat] = change->incarnation + 1;
-            arrivals->first[change->seat] = change->step;
+            uint64_t use = (uint64_t)change->incarnation + 1;
+            if (change->seat == run->rank) continue;
+            if (change->kind == SGP_CHANGE_JOIN)
+                note_joined(arrivals, change->seat, use, change->step);
+            else if (arrivals->ended[change->seat] < use) arrivals->ended[change->seat] = use;
         }
     find_next(arrivals, run->size);
 }
 
-/* Those for whom the nodes have met, whether they were there or not. */
-static void pass(run_t *run) {
+static bool is_due(const run_t *run, int place) {
+    return run->arrivals.first[place] && run->arrivals.first[place] < run->step;
+}
+
+/* The lowest place whose newcomer is to be met now, and has ended as far as this node knows; -1: none. */
+static int find_ended(const run_t *run) {
+    for (int r = 0; r < run->size; r++)
+        if (is_due(run, r) && run->arrivals.ended[r] >= run->arrivals.met[r]) return r;
+    return -1;
+}
+
+/* Of newcomers that the nodes meet now those that are there need not be met again, nor those of which a node has said in this
+ * meeting that they have ended. all: (places) what the nodes have said. */
+static void pass(run_t *run, const meeting_t *all) {
     arrivals_t *arrivals = &run->arrivals;
     for (int r = 0; r < run->size; r++) {
-        if (!arrivals->first[r] || arrivals->first[r] >= run->step) continue;
-        arrivals->tries += !run->losses.members[r];
-        bool over = run->losses.members[r] || arrivals->tries >= ARRIVALS_MEETINGS;
-        if (over) arrivals->first[r] = 0, arrivals->tries = 0;
+        if (!is_due(run, r)) continue;
+        bool over = run->losses.members[r];
+        for (int i = 0; i < run->size && !over; i++)
+            over = presence_has(run->group, i) && all[i].ended == (uint64_t)r + 1;
+        if (!over) continue;
+        arrivals->first[r] = arrivals->later_first[r];
+        if (arrivals->later[r] > arrivals->met[r]) arrivals->met[r] = arrivals->later[r];
+        arrivals->later_first[r] = 0;
     }
     find_next(arrivals, run->size);
 }
@@ -235,6 +275,7 @@ static sgp_status_t meet_once(run_t *run, uint64_t is_new, meeting_t *all, const
                               size_t bytes, bool *some) {
     meeting_t mine = {.is_new = is_new, .bytes = bytes};
     if (!is_new) mine.halts = halt_pause(&run->halt);
+    if (!is_new) mine.ended = (uint64_t)(find_ended(run) + 1);
     sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, all);
     if (status) return status;
     int from = first_old(run, all);
@@ -285,6 +326,7 @@ static sgp_status_t meet(run_t *run, uint64_t is_new) {
     if (!status && is_new && !some)
         status = sgp_fail(SGP_ERR_PEER_LOST, "no node of the run has met this newcomer");
     if (!is_new) halt_go_on(&run->halt, some);
+    if (!status) pass(run, all);
     free(state);
     free(all);
     return status;
@@ -294,9 +336,7 @@ sgp_status_t arrivals_meet(run_t *run) {
     if (!run->arrivals.watches) return SGP_OK;
     look(run);
     if (run->arrivals.next >= run->step) return SGP_OK;
-    sgp_status_t status = meet(run, IS_OLD);
-    pass(run);
-    return status;
+    return meet(run, IS_OLD);
 }
 
 /* ---- a newcomer ---- */
@@ -334,7 +374,6 @@ sgp_status_t arrivals_enter(run_t *run) {
     if (!status) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, sgp_newcomer_returns(run->group) ? IS_BACK : IS_NEW);
-    if (!status) pass(run); /* as the others do */
     if (!status && run->step != sgp_mixer_steps(mixer))
         status = sgp_fail(SGP_ERR_MISMATCH,
                           "the run is after step %" PRIu64 ", and this newcomer after %" PRIu64,

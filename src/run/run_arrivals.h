@@ -3,15 +3,14 @@
  * step on it exchanges messages. In that step it has no samples. After it all nodes meet: the newcomer gets what the others
  * have alike (run/handover.h), and from then on it is a node of the run like any other, on all nodes after the same step.
  *
- * The nodes know by the view (group/membership.h) after which step: that of the JOIN notice, and the next ones until the
- * newcomer is there. Called by the files of this folder, between two steps. */
+ * The nodes know by the view (group/membership.h) after which step: that of the JOIN notice, and each one after it until the
+ * newcomer is there, or one of them knows that it has ended and tells the others in a meeting. There is no other limit: a newcomer
+ * on a busy machine may come many steps late, since members that make local steps or that answer "not sent" do not wait for
+ * it. Called by the files of this folder, between two steps. */
 #ifndef SGP_RUN_RUN_ARRIVALS_H
 #define SGP_RUN_RUN_ARRIVALS_H
 
 #include "run/run_state.h"
-
-/* The steps after which the nodes meet for one newcomer, at most. */
-enum { ARRIVALS_MEETINGS = 8 };
 
 /* The group answers newcomers from now on, if it has places for them. Call it when the mixer is made. The errors of
  * invitation_make and sgp_group_accept; SGP_ERR_NO_MEMORY. fini accepts zeros. */

@@ -66,11 +66,14 @@ typedef struct arrivals {
     bool watches;
     sgp_change_reader_t reader;
     uint64_t version; /* of the view that was read */
-    uint64_t *first;  /* (places) the first step of the newcomer there; 0: none */
-    uint64_t *met;    /* (places) incarnations that were heard of */
-    uint64_t next;    /* the lowest of `first`; UINT64_MAX: none */
-    int tries;        /* meetings without it */
-    uint64_t halts;   /* of the others, when this newcomer met them */
+    /* By place. An incarnation plus 1 says which of its nodes is meant; 0: none. */
+    uint64_t *first;       /* (places) the first step of the newcomer that is to be met; 0: none */
+    uint64_t *met;         /* (places) that newcomer, or the last one */
+    uint64_t *ended;       /* (places) the last node of which this one knows that it has ended */
+    uint64_t *later_first; /* (places) of a newcomer that comes after the one that is to be met */
+    uint64_t *later;       /* (places) that newcomer */
+    uint64_t next;         /* the lowest of `first`; UINT64_MAX: none */
+    uint64_t halts;        /* of the others, when this newcomer met them */
 } arrivals_t;
 
 /* For run_pause.c. */

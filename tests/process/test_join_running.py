@@ -127,6 +127,10 @@ class JoinRunning(RunUnderWay):
     def test_local_steps(self):
         self.train_with_a_fourth("--local-steps", "4", "--overlap", "1")
 
+    def test_many_local_steps(self):
+        """The others do not wait for the newcomer in any of them: it comes when they have made more than a few."""
+        self.train_with_a_fourth("--local-steps", "64")
+
     def test_rounds(self):
         """As many as for the three founders."""
         self.train_with_a_fourth("--rounds", "auto")

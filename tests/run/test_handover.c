@@ -68,7 +68,7 @@ static run_t *make_run(const train_options_t *options, int rank) {
 static run_t *make_founder(const train_options_t *options, int rank) {
     run_t *run = make_run(options, rank);
     for (int r = 0; r < FOUNDERS; r++) run_losses_arrive(&run->losses, r);
-    run->arrivals.tries = 1; /* one newcomer was met, and one has not come yet */
+    /* One newcomer was met, and one has not come yet. */
     run->arrivals.met[PLACES - 2] = run->arrivals.met[PLACES - 1] = 3;
     run->arrivals.first[PLACES - 1] = 1000;
     assert_int_equal(run_data_begin(run, 0, 0), SGP_OK);
@@ -153,7 +153,6 @@ static void assert_alike(const run_t *one, const run_t *other) {
     assert_int_equal(one->joins.count, other->joins.count);
     for (int i = 0; i < one->joins.count; i++)
         assert_memory_equal(&one->joins.list[i], &other->joins.list[i], sizeof(train_join_t));
-    assert_int_equal(one->arrivals.tries, other->arrivals.tries);
     assert_memory_equal(one->arrivals.first, other->arrivals.first, PLACES * sizeof(uint64_t));
     assert_memory_equal(one->arrivals.met, other->arrivals.met, PLACES * sizeof(uint64_t));
     for (int r = 0; r < PLACES; r++)

@@ -28,9 +28,10 @@ from .errors import Error
 if TYPE_CHECKING:
     from .group import Group
 
-_MEETING = struct.Struct("<BQ")  # OLD or NEW, and the steps made; zeros from a node that is gone
+# OLD or NEW, the steps made, and a rank whose newcomer has ended, plus 1 (0: none); zeros from a node that is gone
+_MEETING = struct.Struct("<BQI")
 OLD, NEW = 1, 2
-_MEETINGS = 8  # for one newcomer: it may begin some steps late, or never
+_ENDED = (4, 5)  # SGP_CONDITION_LEFT, SGP_CONDITION_DEAD
 _SHARED_BYTES = 64 << 20  # at a meeting
 _LINES_BYTES = 16 << 20  # in a blob
 
@@ -144,7 +145,9 @@ class Arrivals:
         self._listeners: list[weakref.WeakMethod[Callable[[list[int]], None]]] = []
         self._samplers = 0
         self._version = -1
-        self._pending: dict[int, tuple[int, int]] = {}  # rank: its first step, and meetings without it
+        self._pending: dict[int, tuple[int, int]] = {}  # rank: the first step of its newcomer, and which incarnation
+        self._later: dict[int, tuple[int, int]] = {}  # the same of a newcomer that comes after that one
+        self._ended: dict[int, int] = {}  # rank: the last incarnation of which this node knows that it has ended
         self._seen: dict[int, int] = {}  # rank: the incarnation that would be news
 
     @property
@@ -228,22 +231,34 @@ class Arrivals:
         return any(first < steps for first, _ in self._pending.values())
 
     def _look_at(self, member: library.Member) -> None:
-        if member.first > 0 and member.rank != self.group.rank and member.incarnation >= self._seen.get(member.rank, 0):
-            self._seen[member.rank] = member.incarnation + 1
-            self._pending[member.rank] = (member.first, 0)
+        rank, incarnation = member.rank, member.incarnation
+        over = incarnation if member.condition in _ENDED else incarnation - 1
+        self._ended[rank] = max(self._ended.get(rank, -1), over)
+        if member.first > 0 and rank != self.group.rank and incarnation >= self._seen.get(rank, 0):
+            self._seen[rank] = incarnation + 1
+            # Nodes that know the next newcomer and nodes that do not must meet after the same steps: its turn comes once all
+            # have passed the one before it.
+            waiting = self._later if rank in self._pending else self._pending
+            waiting[rank] = (member.first, incarnation)
+
+    def _find_ended(self, steps: int) -> int:
+        """The lowest rank whose newcomer is to be met now, and has ended as far as this node knows; -1: none."""
+        ended = [rank for rank, (first, incarnation) in self._pending.items()
+                 if first < steps and self._ended.get(rank, -1) >= incarnation]  # fmt: skip
+        return min(ended, default=-1)
 
     def meet(self, steps: int) -> None:
         """All nodes call it after the same step."""
         group = self.group
-        mine = _MEETING.pack(NEW if self.entering else OLD, steps)
+        mine = _MEETING.pack(NEW, steps, 0) if self.entering else _MEETING.pack(OLD, steps, self._find_ended(steps) + 1)
         places = [_MEETING.unpack(place) for place in group.gather(mine)]
-        there = [rank for rank, (kind, _) in enumerate(places) if kind]
+        there = [rank for rank, (kind, *_) in enumerate(places) if kind]
         new = [rank for rank in there if places[rank][0] == NEW]
         if len({places[rank][1] for rank in there}) > 1:
             made = ", ".join(f"node {rank} {places[rank][1]}" for rank in there)
             raise Error(f"the nodes have not made the same steps when they meet a newcomer: {made}", "SGP_ERR_MISMATCH")
         self.present = there
-        self._pass(there, steps)
+        self._pass(there, {places[rank][2] - 1 for rank in there}, steps)
         if new:
             self._hand_over([rank for rank in there if rank not in new])
         elif self.entering:
@@ -253,14 +268,14 @@ class Arrivals:
             if method is not None:
                 method(there)
 
-    def _pass(self, there: list[int], steps: int) -> None:
-        """Those for whom the nodes have met, whether they were there or not."""
-        for rank, (first, tries) in list(self._pending.items()):
-            if first >= steps:
-                continue
-            self._pending[rank] = (first, tries + 1)
-            if rank in there or tries + 1 == _MEETINGS:
+    def _pass(self, there: list[int], ended: set[int], steps: int) -> None:
+        """Newcomers that are there need not be met again, nor those of which a node has said that they have ended. There is no
+        other limit: one on a busy machine may come many steps late."""
+        for rank, (first, _) in list(self._pending.items()):
+            if first < steps and (rank in there or rank in ended):
                 del self._pending[rank]
+                if rank in self._later:
+                    self._pending[rank] = self._later.pop(rank)
 
     def _hand_over(self, old: list[int]) -> None:
         """From one member to the newcomers: the first that lives until all have it."""
@@ -284,6 +299,7 @@ class Arrivals:
         return {
             "agreed": self._agreed,
             "pending": self._pending,
+            "later": self._later,
             "seen": self._seen,
             "shared": {name: shared.save() for name, shared in self._shared.items()},
         }
@@ -291,6 +307,7 @@ class Arrivals:
     def _take_over(self, common: dict[str, Any]) -> None:
         self._told, self._agreed = dict(common["agreed"]), dict(common["agreed"])
         self._pending, self._seen = dict(common["pending"]), dict(common["seen"])
+        self._later = dict(common["later"])
         for name, state in common["shared"].items():
             if name in self._shared:
                 self._shared[name].load(state)
