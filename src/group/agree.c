@@ -475,7 +475,12 @@ static sgp_status_t heard_state(sgp_agree_t *agree, int src, const sgp_agree_mes
     bool present = message->call == agree->call && !agree->decided;
     if (present || message->call == agree->call + 1) return keep_state(agree, src, message, reason);
     if (message->call > agree->call) return refuse(reason, "its call is far ahead");
-    return SGP_OK; /* it was under way when its sender's call was decided */
+    /* Of a member of the last result it was under way when the call was decided. Another one has been left out of a call before
+     * that, and waits: a newcomer, say, of which only a member knew that has left. The last result tells it so. */
+    bool lapsed = agree->has_result && message->call < agree->result_call &&
+                  !sgp_seats_has(set_of(agree, RESULT), src);
+    if (lapsed) owe_decided(agree, src);
+    return SGP_OK;
 }
 
 static bool contents_contradict(const sgp_agree_t *agree, const sgp_agree_message_t *message) {
@@ -510,11 +515,13 @@ static void try_adopt(sgp_agree_t *agree) {
  * may decide otherwise. */
 static sgp_status_t heard_decided(sgp_agree_t *agree, int src, const sgp_agree_message_t *message,
                                   const char **reason) {
+    bool lacks_us = !sgp_seats_has(message->set, agree->seat);
+    if (message->call > agree->call && lacks_us && !agree->decided)
+        return exclude(agree, src, agree->call, reason); /* rule 6 */
     if (message->call > agree->call) return refuse(reason, "its call has not begun");
     if (message->call < agree->call || agree->decided) return SGP_OK; /* known */
     if (!is_live(agree, src)) return refuse(reason, "its sender is no member");
-    if (!sgp_seats_has(message->set, agree->seat))
-        return exclude(agree, src, message->call, reason);
+    if (lacks_us) return exclude(agree, src, message->call, reason);
     if (contents_contradict(agree, message)) return refuse(reason, "a payload has changed");
     store_contents(agree, message);
     memcpy(set_of(agree, VERDICT), message->set, agree->set_bytes);

@@ -12,6 +12,8 @@
  *     STATE came before the decision and will not come again.
  *  5. Messages of a seat that is lost are ignored. Otherwise a late DECIDED of a dead member could be adopted by a member
  *     whose new STATE the others have already decided upon.
+ *  6. A STATE of a call before the last result, of a seat that is not in that result, is answered with that DECIDED: the
+ *     seat was left out, and its call will not be decided any more. It learns so, as by a DECIDED of its own call.
  *
  * A member that returned and then died may have had another result than the others, who never see it. The payload of a
  * member that died in the call is in the result of all others, or of none.

@@ -252,16 +252,29 @@ static void judge(sgp_membership_t *membership, int rank, uint64_t now, uint64_t
     give_way(membership, rank, now, next);
 }
 
+/* Whether the view has a later member of the seat than the transport. */
+static bool is_given_again(const sgp_membership_t *membership, int rank) {
+    return incarnation_of(membership, rank) >
+           sgp_fates_incarnation(membership->transport->fates, rank);
+}
+
+/* Whether the view says that the seat's member here, perhaps not its latest one, has ended. */
+static bool has_ended(const sgp_membership_t *membership, int rank, sgp_view_member_t *member) {
+    uint32_t here = sgp_fates_incarnation(membership->transport->fates, rank);
+    if (sgp_view_member(membership->view, rank, here, member) && member->end) return true;
+    *member = (sgp_view_member_t){.end = SGP_MEMBER_DEAD, .certain = true};
+    return is_given_again(membership, rank); /* only after its end */
+}
+
 /* The view says that a member has ended which the transport has as present. What it has sent may still be on its way, if the
  * end was seen by another one. One that has left and is not heard could be waited for as long as the link is cut. */
 static void let_go(sgp_membership_t *membership, int rank, uint64_t now, uint64_t *next) {
     sgp_peer_t *peer = &membership->peers[rank];
     sgp_view_member_t member;
-    if (!sgp_view_member(membership->view, rank, incarnation_of(membership, rank), &member) ||
-        !member.end)
-        return;
-    bool left = member.end == SGP_MEMBER_LEFT;
-    if (left && !peer->silent) return; /* the transport notices that */
+    if (!has_ended(membership, rank, &member)) return;
+    bool left = member.end == SGP_MEMBER_LEFT, again = is_given_again(membership, rank);
+    /* The transport notices that; but it may be the seat's next member that is heard. */
+    if (left && !peer->silent && !again) return;
     if (!peer->ended) peer->ended = now ? now : 1;
     if (member.certain && (left || !peer->silent) && now < peer->ended + GRACE) {
         earlier(next, peer->ended + GRACE);

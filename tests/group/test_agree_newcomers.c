@@ -4,6 +4,9 @@
 #include "ranks.h"
 
 #include "group/agree_call.h"
+#include "group/seats.h"
+
+#include <string.h>
 
 enum { SIZE = 3, SEATS = 4, WITH = 2, GENERATIONS = 6 };
 
@@ -118,7 +121,81 @@ static void test_members_come_and_go(void **state) {
     assert_int_equal(atomic_load(&ranks_failures), 0);
 }
 
+/* ---- a newcomer that only a member knew, which has left ---- */
+
+static sgp_agree_t *machine(int seat) {
+    sgp_agree_options_t options = {.seat = seat, .limits = {.capacity = SEATS, .payload_bytes = 8}};
+    sgp_agree_t *made = NULL;
+    assert_int_equal(sgp_agree_create(&options, &made), SGP_OK);
+    return made;
+}
+
+static void begin(sgp_agree_t *agree, int one, int other) {
+    unsigned char live[1] = {0}; /* SEATS seats */
+    sgp_seats_add(live, one);
+    sgp_seats_add(live, other);
+    assert_int_equal(sgp_agree_begin(agree, live, "payload", 7), SGP_OK);
+}
+
+/* What is due from one to the other arrives. Returns how many messages that were. */
+static int deliver(sgp_agree_t *from, int src, sgp_agree_t *to, int dst) {
+    sgp_agree_due_t due;
+    const char *reason;
+    int count = 0;
+    for (; sgp_agree_next_message(from, &due); count++) {
+        assert_int_equal(due.receivers, 1);
+        assert_int_equal(due.to[0], dst);
+        sgp_agree_heard(to, src, due.bytes, due.count, &reason);
+        sgp_agree_sent(from, &dst, 1);
+    }
+    return count;
+}
+
+/* The others made calls without it: it cannot come to a result any more, and must not wait for one. */
+static void test_left_out_of_calls(void **state) {
+    (void)state;
+    sgp_agree_t *member = machine(1), *newcomer = machine(2);
+    sgp_agree_result_t result;
+    for (int call = 0; call < 2; call++) begin(member, 1, 1);
+    assert_true(sgp_agree_result(member, &result) && result.call == 2 && result.members == 1);
+    begin(newcomer, 1, 2);
+    assert_int_equal(deliver(newcomer, 2, member, 1), 1);
+    assert_int_equal(sgp_agree_excluded_by(newcomer), -1);
+    assert_int_equal(deliver(member, 1, newcomer, 2), 1);
+    assert_int_equal(sgp_agree_excluded_by(newcomer), 1);
+    assert_false(sgp_agree_result(newcomer, &result));
+    sgp_agree_destroy(member);
+    sgp_agree_destroy(newcomer);
+}
+
+/* A message that was under way when its call was decided is no such sign. */
+static void test_late_messages_of_members_are_not_answered(void **state) {
+    (void)state;
+    unsigned char early[64];
+    sgp_agree_t *one = machine(1), *other = machine(2);
+    sgp_agree_due_t due;
+    const char *reason;
+    size_t count = 0;
+    for (int call = 0; call < 2; call++) {
+        begin(one, 1, 2);
+        begin(other, 1, 2);
+        assert_true(sgp_agree_next_message(one, &due));
+        if (call == 0) memcpy(early, due.bytes, count = due.count);
+        deliver(one, 1, other, 2);
+        deliver(other, 2, one, 1);
+    }
+    assert_in_range(count, 1, sizeof early);
+    assert_int_equal(sgp_agree_heard(other, 1, early, count, &reason), SGP_OK);
+    assert_false(sgp_agree_next_message(other, &due));
+    sgp_agree_destroy(one);
+    sgp_agree_destroy(other);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_members_come_and_go)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_members_come_and_go),
+        cmocka_unit_test(test_left_out_of_calls),
+        cmocka_unit_test(test_late_messages_of_members_are_not_answered),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,8 +223,9 @@ static void doubt(account_t *account, double weight) {
 
 static void released(account_t *account, sgp_transport_t *transport, const sgp_header_t *header) {
     entry_t *entry = find(sender_of(account->books, header), header->id, account->rank);
-    if (!entry) return;
-    entry->released |= bit_of(transport, header);
+    uint64_t bit = bit_of(transport, header);
+    if (!entry || !(entry->received & bit)) return; /* refused by the transport: nobody has seen it */
+    entry->released |= bit;
     if (entry->released != entry->all || entry->told) return;
     entry->told = true;
     tell(account->books, transport, "has released all of the message from", header->src, entry);
