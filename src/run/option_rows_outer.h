@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of option_rows.c: local steps and outer steps. Nothing else includes it. */
+/* Rows of option_rows.c: presets, local steps and outer steps. Nothing else includes it. */
 #ifndef SGP_RUN_OPTION_ROWS_OUTER_H
 #define SGP_RUN_OPTION_ROWS_OUTER_H
 
@@ -11,17 +11,35 @@
     "makes its own outer step before it pushes. The usual values are 0.7 and 0.8. The learning "   \
     "rate is best at a quarter to a half of that without local steps."
 
+#define MORE_PRESET                                                                                \
+    "*lan*: *--algorithm sgp*, one push of float32 per step, as in the paper. *slow*: "            \
+    "*--algorithm sgp --rounds auto --encoding int4*, half a byte per number and exchange; the "   \
+    "loss of a node ends the run, which *--encoding int8* beside it avoids. *wan*: "               \
+    "*--algorithm allreduce --local-steps 16 --outer-lr 0.7 --outer-momentum 0.8 --encoding "      \
+    "int4*, outer steps, with a quarter of the usual *--lr*."
+
 #define OUTER_ROWS                                                                                 \
-    {.name = "local-steps",                                                                        \
-     .argument = "H",                                                                              \
-     .type = OPTION_INT,                                                                           \
+    {.name = "preset",                                                                             \
+     .argument = "NAME",                                                                           \
+     .type = OPTION_CHOICE,                                                                        \
      .section = SECTION_AVERAGING,                                                                 \
-     .offset = AT(local_steps),                                                                    \
-     .initial = "1",                                                                               \
-     .min = 1,                                                                                     \
-     .max = 1e6,                                                                                   \
-     .agreed = 13,                                                                                 \
-     .help = "exchange in every H-th step only"},                                                  \
+     .offset = AT(preset),                                                                         \
+     .initial = "none",                                                                            \
+     .choices = "none, lan, slow, wan",                                                            \
+     .help =                                                                                       \
+         "options of averaging by the network: fast, about 100 Mb/s or less, or the internet; "    \
+         "options that are given as well win",                                                     \
+     .more = MORE_PRESET},                                                                         \
+        {.name = "local-steps",                                                                    \
+         .argument = "H",                                                                          \
+         .type = OPTION_INT,                                                                       \
+         .section = SECTION_AVERAGING,                                                             \
+         .offset = AT(local_steps),                                                                \
+         .initial = "1",                                                                           \
+         .min = 1,                                                                                 \
+         .max = 1e6,                                                                               \
+         .agreed = 13,                                                                             \
+         .help = "exchange in every H-th step only"},                                              \
         {.name = "outer-lr",                                                                       \
          .argument = "LR",                                                                         \
          .type = OPTION_REAL,                                                                      \

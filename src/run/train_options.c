@@ -2,6 +2,7 @@
 #include "run/train_options.h"
 
 #include "mixing/algorithm_table.h"
+#include "run/preset.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,9 @@ void train_options_settle(train_options_t *options) {
     bool is_short = options->epochs < TRAIN_SHORT_EPOCHS;
     bool residual = strncmp(options->model, "resnet", 6) == 0;
     if (options->augment < 0) options->augment = residual && !is_short;
-    if (options->lr < 0) options->lr = is_short && takes_high_rate(options->model) ? 0.2 : 0.1;
+    if (options->lr < 0)
+        options->lr = (is_short && takes_high_rate(options->model) ? 0.2 : 0.1) *
+                      preset_rate(options->preset);
     if (strcmp(options->lr_schedule, "auto") == 0)
         options->lr_schedule = is_short ? "cosine" : "step";
     if (options->slow_momentum < 0 && options->slow_every > 0) options->slow_momentum = 0.5;

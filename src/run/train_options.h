@@ -82,6 +82,7 @@ typedef struct train_options {
     int rounds;            /* exchanges per step, or SGP_ROUNDS_AUTO */
     double outer_lr;       /* of outer steps; 0: none */
     double outer_momentum; /* below 0: not given */
+    const char *preset;    /* "none", "lan", "slow" or "wan"; recorded only, too: see preset.h */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops

@@ -138,6 +138,7 @@ static const train_options_t unusual = {
     SGP_ROUNDS_AUTO,
     0.65,
     0.85,
+    "wan",
 };
 
 /* Strings that differ in place but not in letters become the same. */

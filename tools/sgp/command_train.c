@@ -16,6 +16,7 @@
 #include "run/run_id.h"
 #include "files/json.h"
 #include "run/mixing_plan.h"
+#include "run/preset.h"
 #include "run/resume.h"
 #include "run/summary.h"
 
@@ -72,6 +73,13 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     return status;
 }
 
+/* What the preset stands for, in the terms of the manual. */
+static void print_preset(const settings_t *settings) {
+    const char *text = preset_text(settings->run.preset);
+    if (text && !settings->quiet && !settings->run.resume)
+        message_line("preset %s: %s", settings->run.preset, text);
+}
+
 /* Checks before the start, so that one process reports a mistake and not every node. */
 static bool check_run(const settings_t *settings) {
     const train_options_t *run = &settings->run;
@@ -100,6 +108,7 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
         return node_show_finished(settings, &summary);
     if (threads && !getenv("OMP_NUM_THREADS")) return self_restart(argv);
     if (!check_run(settings)) return EXIT_MISTAKE;
+    print_preset(settings);
     int status = EXIT_MISTAKE;
     if (claim_begin(settings, &claim)) status = run_claimed(settings, &claim, threads, argc, argv);
     claim_release(&claim);
@@ -116,6 +125,7 @@ static int be_node(settings_t *settings, node_placement_t *place, char **argv) {
     }
     settings->run.here = node_placement_local();
     if (place->joins && !check_run(settings)) return EXIT_MISTAKE;
+    if (place->joins && place->rank == 0) print_preset(settings);
     return node_run(settings, place);
 }
 

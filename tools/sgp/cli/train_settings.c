@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/train_settings.h"
 
+#include "run/preset.h"
 #include "run/recipe.h"
 
 #include <stdlib.h>
@@ -58,16 +59,19 @@ void settings_init(settings_t *settings) {
     if (transport && *transport) settings->run.transport = transport;
 }
 
-/* Options given beside a recipe win, so they are put over it once more. A resumed run has its recipe already. */
-static bool put_over_recipe(settings_t *settings, const settings_t *before, int argc, char **argv) {
+/* Options given beside a recipe or a preset win, so they are put over it once more. A resumed run has its own already. */
+static bool put_over(settings_t *settings, const settings_t *before, int argc, char **argv) {
     int first;
-    if (strcmp(settings->run.recipe, before->run.recipe) == 0) return true;
-    const char *recipe = settings->run.recipe;
+    const char *recipe = settings->run.recipe, *preset = settings->run.preset;
+    if (strcmp(recipe, before->run.recipe) == 0 && strcmp(preset, before->run.preset) == 0)
+        return true;
     int workers = settings->run.workers;
     *settings = *before;
     settings->run.recipe = recipe;
+    settings->run.preset = preset;
     settings->run.workers = workers;
-    recipe_apply(&settings->run);
+    if (strcmp(recipe, before->run.recipe) != 0) recipe_apply(&settings->run);
+    if (strcmp(preset, before->run.preset) != 0) preset_apply(&settings->run);
     return options_parse(&train_table, argc, argv, settings, &first);
 }
 
@@ -75,7 +79,7 @@ bool settings_parse(settings_t *settings, int argc, char **argv) {
     settings_t before = *settings;
     int first;
     if (!options_parse(&train_table, argc, argv, settings, &first)) return false;
-    if (!put_over_recipe(settings, &before, argc, argv)) return false;
+    if (!put_over(settings, &before, argc, argv)) return false;
     train_options_settle(&settings->run);
     return true;
 }
