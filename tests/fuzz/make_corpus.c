@@ -290,7 +290,7 @@ static void make_enter(const char *name, unsigned switches, sgp_enter_kind_t kin
 }
 
 static void make_enters(void) {
-    unsigned char contents[1024], table[2 * SGP_ENTER_MEMBER_BYTES];
+    unsigned char contents[1024], table[3 * SGP_ENTER_MEMBER_BYTES];
     sgp_enter_request_t request = {
         .candidate = 7,
         .seat = -1,
@@ -303,14 +303,17 @@ static void make_enters(void) {
                sgp_enter_request_bytes(&request));
     sgp_welcome_put_member(&(sgp_enter_member_t){.seat = 0, .incarnation = 2}, table);
     sgp_welcome_put_member(
-        &(sgp_enter_member_t){.seat = 3, .present = true, .address = "10.0.0.1:7070"},
+        &(sgp_enter_member_t){.seat = 1, .present = true, .address = "10.0.0.2:7070"},
         table + SGP_ENTER_MEMBER_BYTES);
+    sgp_welcome_put_member(
+        &(sgp_enter_member_t){.seat = 3, .present = true, .address = "10.0.0.1:7070"},
+        table + 2 * SGP_ENTER_MEMBER_BYTES);
     sgp_welcome_t welcome = {.capacity = 5,
                              .founders = 2,
                              .seat = 1,
                              .run = 99,
                              .chunk_bytes = 64,
-                             .members = 2,
+                             .members = 3,
                              .table = table,
                              .view = "view",
                              .view_bytes = 4,

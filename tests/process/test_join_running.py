@@ -110,6 +110,22 @@ class JoinRunning(RunUnderWay):
         joined = [self.read_to(nodes[0], "has joined after step").splitlines()[-1].split()[1] for _ in newcomers]
         self.assertEqual(sorted(joined), ["3", "4"])
 
+    def test_a_newcomer_is_a_sponsor(self):
+        """Of the next one, when all founders have died: it knows how the others call it."""
+        nodes, founders = self.found()
+        port = free_port()
+        at = f"127.0.0.1:{port}"
+        first = self.join(founders[1], "--ports", str(port))
+        self.read_to(nodes[0], "node 3 has joined after step")
+        second = self.join(at)
+        self.read_to(nodes[0], "node 4 has joined after step")
+        for rank, node in enumerate(nodes):
+            node.kill()
+            self.read_to(first, f"node {rank} was lost in step")
+        third = self.join(at)
+        self.read_to(first, "has joined after step")
+        self.end_all([first, second, third])
+
     def train_with_a_fourth(self, *arguments):
         nodes, at = self.found(*arguments)
         newcomer = self.join(at[1])

@@ -163,13 +163,17 @@ static int seat_of(const unsigned char *bytes) {
 }
 
 static bool check_members(const sgp_welcome_t *welcome) {
-    const unsigned char *at = welcome->table;
-    for (int i = 0, last = -1; i < welcome->members; i++, at += SGP_ENTER_MEMBER_BYTES) {
-        int seat = seat_of(at);
-        if (seat <= last || seat >= welcome->capacity || seat == welcome->seat) return false;
-        last = seat;
+    bool has_own = false;
+    for (int i = 0, last = -1; i < welcome->members; i++) {
+        sgp_enter_member_t member;
+        sgp_welcome_member(welcome, i, &member);
+        if (member.seat <= last || member.seat >= welcome->capacity) return false;
+        last = member.seat;
+        if (member.seat != welcome->seat) continue;
+        has_own = member.present && member.incarnation == welcome->incarnation;
+        if (!has_own) return false;
     }
-    return true;
+    return has_own;
 }
 
 static bool check_numbers(const sgp_welcome_t *welcome) {
@@ -178,7 +182,7 @@ static bool check_numbers(const sgp_welcome_t *welcome) {
            welcome->seat < welcome->capacity && welcome->run != 0 && welcome->chunk_bytes > 0 &&
            welcome->chunk_bytes % 64 == 0 && welcome->chunk_bytes <= (UINT64_C(1) << 30) &&
            welcome->peer_timeout_ms >= 0 && welcome->members >= 0 &&
-           welcome->members < welcome->capacity && welcome->view_bytes <= SGP_ENTER_VIEW_BYTES &&
+           welcome->members <= welcome->capacity && welcome->view_bytes <= SGP_ENTER_VIEW_BYTES &&
            welcome->blob_bytes <= SGP_ENTER_BLOB_BYTES;
 }
 

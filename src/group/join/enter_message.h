@@ -100,7 +100,7 @@ typedef struct sgp_welcome {
     uint64_t chunk_bytes;
     uint64_t options; /* hash of the run's options */
     int peer_timeout_ms;
-    int members;       /* ascending by seat, without the newcomer */
+    int members;       /* ascending by seat; the newcomer is one, with its address for others */
     const void *table; /* (members, SGP_ENTER_MEMBER_BYTES) sgp_welcome_member reads it */
     const void *view;  /* (view_bytes) VIEW messages, each behind its length of 4 bytes */
     size_t view_bytes;

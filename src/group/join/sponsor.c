@@ -198,19 +198,32 @@ static bool pick_seat(const sgp_sponsor_t *sponsor, const sgp_enter_request_t *r
 
 /* ---- the welcome ---- */
 
-/* Members that were seen, but for the seat that is given away. *known: the address of each present one is. */
-static int list_members(const sgp_sponsor_t *sponsor, int but, unsigned char *table, bool *known) {
+/* The newcomer, and how others call it: it tells that to those that it sponsors later. */
+static sgp_enter_member_t guest_as_member(const guest_t *guest) {
+    sgp_endpoint_t endpoint;
+    sgp_enter_member_t member = {
+        .seat = guest->is.seat, .present = true, .incarnation = guest->is.incarnation};
+    if (sgp_endpoint_decode(guest->card, &endpoint) == SGP_OK)
+        memcpy(member.address, endpoint.address, sizeof member.address);
+    return member;
+}
+
+/* Members that were seen, and the guest. *known: the address of each present one is. */
+static int list_members(const sgp_sponsor_t *sponsor, const guest_t *guest, unsigned char *table,
+                        bool *known) {
     sgp_transport_t *transport = sponsor->options.transport;
     int count = 0;
     *known = true;
     for (int seat = 0; seat < transport->capacity; seat++) {
         sgp_fate_state_t state = sgp_fates_of(transport->fates, seat).state;
         sgp_address_t address;
-        if (seat == but || state == SGP_FATE_ABSENT) continue;
+        bool is_guest = seat == guest->is.seat;
+        if (!is_guest && state == SGP_FATE_ABSENT) continue;
         sgp_enter_member_t member = {.seat = seat,
                                      .present = state == SGP_FATE_PRESENT,
                                      .incarnation = sgp_fates_incarnation(transport->fates, seat)};
-        if (member.present && sgp_transport_address_of(transport, seat, &address))
+        if (is_guest) member = guest_as_member(guest);
+        else if (member.present && sgp_transport_address_of(transport, seat, &address))
             sgp_address_text(&address, member.address);
         else if (member.present) *known = false;
         sgp_welcome_put_member(&member, table + (size_t)count++ * SGP_ENTER_MEMBER_BYTES);
@@ -234,7 +247,7 @@ static void send_welcome(sgp_sponsor_t *sponsor, guest_t *guest, const sgp_spons
                              .chunk_bytes = transport->chunk_bytes,
                              .options = sponsor->options.options,
                              .peer_timeout_ms = sponsor->options.peer_timeout_ms,
-                             .members = list_members(sponsor, guest->is.seat, table, &known),
+                             .members = list_members(sponsor, guest, table, &known),
                              .table = table,
                              .view = offer->view,
                              .view_bytes = offer->view_bytes,
