@@ -121,7 +121,9 @@ class JoinRunning(RunUnderWay):
         self.read_to(nodes[0], "node 4 has joined after step")
         for rank, node in enumerate(nodes):
             node.kill()
-            self.read_to([*nodes, first][rank + 1], f"node {rank} was lost in step")  # the lowest one tells
+            leader = [*nodes, first][rank + 1]
+            self.read_to(leader, f"node {rank} was lost in step")
+            self.read_epochs(leader, 2)  # all of them know it
         third = self.join(at)
         self.read_to(first, "has joined after step")
         self.end_all([first, second, third])
