@@ -272,6 +272,14 @@ static int next_member(const sgp_mixer_t *mixer) {
     return -1;
 }
 
+/* Whether all of those that this newcomer knows have ended: no other one hears of it any more. */
+static bool is_alone(const sgp_mixer_t *mixer) {
+    sgp_fates_t *fates = mixer->transport->fates;
+    for (int r = 0; r < mixer->size; r++)
+        if (r != mixer->rank && sgp_fates_of(fates, r).state == SGP_FATE_PRESENT) return false;
+    return true;
+}
+
 static void ask(sgp_mixer_t *mixer, uint64_t now) {
     sgp_arrival_t *arrival = mixer->arrival;
     bool patient = arrival->asked >= 0 && can_answer(mixer, arrival->asked) &&
@@ -379,6 +387,8 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
         if (*src >= 0) return SGP_OK;
         if (now >= deadline)
             return sgp_fail(SGP_ERR_TIMEOUT, "join: gave up waiting for the vector of a member");
+        if (is_alone(mixer))
+            return sgp_fail(SGP_ERR_PEER_LOST, "join: all members have ended meanwhile");
         ask(mixer, now);
         if (mixes_in_rounds(mixer)) fold_others(mixer, now);
         uint64_t until = now + (mixer->arrival->known ? LINGER_NS : ASK_AGAIN_NS);

@@ -224,14 +224,17 @@ static void doubt(account_t *account, double weight) {
 static void released(account_t *account, sgp_transport_t *transport, const sgp_header_t *header) {
     entry_t *entry = find(sender_of(account->books, header), header->id, account->rank);
     uint64_t bit = bit_of(transport, header);
-    if (!entry || !(entry->received & bit)) return; /* refused by the transport: nobody has seen it */
+    if (!entry || !(entry->received & bit))
+        return; /* refused by the transport: nobody has seen it */
     entry->released |= bit;
     if (entry->released != entry->all || entry->told) return;
     entry->told = true;
     tell(account->books, transport, "has released all of the message from", header->src, entry);
     bool gone = is_lost(transport, header) ||
                 sgp_fates_of(transport->fates, header->src).state == SGP_FATE_LEFT;
-    bool may_drop = header->incarnation < account->without[header->src];
+    /* A newcomer knows from its sponsor whom the last average was without, and the books do not. */
+    bool newcomer = account->incarnation > 0 || account->rank >= account->books->scenario->nodes;
+    bool may_drop = header->incarnation < account->without[header->src] || (gone && newcomer);
     if (!entry->late && !may_drop && !(gone && account->averages)) account->weight += entry->weight;
     else doubt(account, entry->weight);
 }

@@ -406,7 +406,9 @@ static bool come_in(node_t *node) {
     sgp_status_t status = sgp_newcomer_found(&node->as, &node->group);
     if (status == SGP_OK)
         status = sgp_mixer_create(node->group, &scenario->options, NULL, &node->mixer);
-    bool must = scenario_is_quiet(scenario) && node->as.step + LATE < (uint64_t)scenario->steps;
+    /* Without waiting the others can come to their end while its sponsor is far behind them. */
+    bool must = scenario_is_quiet(scenario) && waits(scenario) &&
+                node->as.step + LATE < (uint64_t)scenario->steps;
     if (status != SGP_OK && !must) return false;
     if (status == SGP_OK) status = sgp_optimizer_create(&plain, &node->optimizer);
     if (!ended_well(node, "coming in", -1, status)) return false;
