@@ -12,6 +12,12 @@ static bool is_seated(sgp_fates_t *fates, int rank) {
     return sgp_fates_of(fates, rank).state != SGP_FATE_ABSENT;
 }
 
+static void seat(sgp_background_t *background, int rank, bool takes_part) {
+    background->members[rank] = takes_part;
+    background->incarnations[rank] =
+        sgp_fates_incarnation(sgp_group_transport(background->group)->fates, rank);
+}
+
 sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *group,
                                  size_t payload_bytes, sgp_background_asked_fn asked, void *owner) {
     sgp_agree_options_t options = {.limits = {.capacity = sgp_group_transport(group)->capacity,
@@ -27,18 +33,20 @@ sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *grou
         return sgp_fail(SGP_ERR_INVALID, "a notice of %zu bytes, must be at most %zu", room,
                         sgp_group_transport(group)->chunk_bytes);
     background->sent = calloc(2 * size, sizeof *background->sent);
+    background->incarnations = calloc(size, sizeof *background->incarnations);
     background->live = calloc(1, sgp_seats_bytes((int)size));
     background->members = calloc(size, sizeof *background->members);
-    sgp_status_t status = background->sent && background->live && background->members
-                              ? sgp_agree_create(&options, &background->agree)
-                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu nodes", size);
+    sgp_status_t status =
+        background->sent && background->incarnations && background->live && background->members
+            ? sgp_agree_create(&options, &background->agree)
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu nodes", size);
     if (status != SGP_OK) {
         sgp_background_fini(background);
         return status;
     }
     background->taken = background->sent + size;
     for (int r = 0; r < (int)size; r++)
-        background->members[r] = is_seated(sgp_group_transport(group)->fates, r);
+        seat(background, r, is_seated(sgp_group_transport(group)->fates, r));
     return SGP_OK;
 }
 
@@ -58,12 +66,12 @@ sgp_status_t sgp_background_enter(sgp_background_t *background, uint64_t calls,
     sgp_agree_destroy(background->agree);
     background->agree = made;
     background->begun = background->asked = calls;
-    memcpy(background->members, members, (size_t)options.limits.capacity * sizeof *members);
+    for (int r = 0; r < options.limits.capacity; r++) seat(background, r, members[r]);
     return SGP_OK;
 }
 
 void sgp_background_admit(sgp_background_t *background, int rank) {
-    background->members[rank] = true;
+    seat(background, rank, true);
     sgp_agree_lost(background->agree, rank); /* an earlier node of the place */
     sgp_agree_admit(background->agree, rank);
     background->sent[rank] = background->taken[rank] = 0;
@@ -78,6 +86,7 @@ void sgp_background_fini(sgp_background_t *background) {
         sgp_inbox_drop_channel(sgp_group_inbox(background->group), background->channel);
     sgp_agree_destroy(background->agree);
     free(background->sent);
+    free(background->incarnations);
     free(background->live);
     free(background->members);
     *background = (sgp_background_t){.group = NULL};
@@ -116,17 +125,35 @@ static void take_from(sgp_background_t *background, int src) {
     }
 }
 
+static void lose(sgp_background_t *background, int rank) {
+    background->members[rank] = false;
+    sgp_agree_lost(background->agree, rank);
+}
+
+/* A seat was opened for the next node: the member that it had is gone, perhaps before this node has seen its end. */
+static void look_at_seats(sgp_background_t *background) {
+    sgp_fates_t *fates = sgp_group_transport(background->group)->fates;
+    uint32_t events = sgp_fates_events(fates);
+    if (events == background->events) return;
+    background->events = events;
+    for (int r = 0; r < sgp_group_transport(background->group)->capacity; r++)
+        if (background->members[r] &&
+            background->incarnations[r] != sgp_fates_incarnation(fates, r))
+            lose(background, r);
+}
+
 /* What a rank has sent before it ended was taken first. */
 static void take_losses(sgp_background_t *background, uint32_t changes) {
     sgp_transport_t *transport = sgp_group_transport(background->group);
     if (!transport->elastic) return;
+    look_at_seats(background);
     for (; background->changes < changes; background->changes++) {
         int rank = sgp_fates_changed(transport->fates, background->changes);
-        if (rank < 0) continue;
+        if (rank < 0 || !background->members[rank]) continue;
         bool left = sgp_fates_of(transport->fates, rank).state == SGP_FATE_LEFT;
         if (left && !sgp_transport_has_ended(transport, rank)) return;
         take_from(background, rank);
-        sgp_agree_lost(background->agree, rank);
+        lose(background, rank);
     }
 }
 
@@ -167,7 +194,8 @@ static void send_due(sgp_background_t *background) {
 bool sgp_background_is_due(const sgp_background_t *background) {
     const sgp_transport_t *transport = sgp_group_transport(background->group);
     return background->unsent ||
-           (transport->elastic && sgp_fates_changes(transport->fates) != background->changes);
+           (transport->elastic && (sgp_fates_changes(transport->fates) != background->changes ||
+                                   sgp_fates_events(transport->fates) != background->events));
 }
 
 void sgp_background_move(sgp_background_t *background) {
@@ -186,6 +214,7 @@ bool sgp_background_is_asked(const sgp_background_t *background) {
 void sgp_background_begin(sgp_background_t *background, const void *payload, size_t bytes) {
     sgp_transport_t *transport = sgp_group_transport(background->group);
     memset(background->live, 0, sgp_seats_bytes(transport->capacity));
+    if (transport->elastic) look_at_seats(background);
     for (int r = 0; r < transport->capacity; r++)
         if (background->members[r]) sgp_seats_add(background->live, r);
     for (uint32_t n = 0; n < background->changes; n++) {

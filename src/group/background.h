@@ -29,8 +29,11 @@ typedef struct sgp_background {
     uint64_t *taken;     /* (size) those from each */
     unsigned char *live; /* scratch for a set of seats */
     size_t payload_bytes;
-    bool *members; /* (size) that take part */
-    bool unsent;   /* there was no room for what is due */
+    bool *
+        members; /* (size) that take part; those of a seat that was opened anew do once they are admitted */
+    uint32_t *incarnations; /* (size) of the members */
+    uint32_t events;        /* of fates, that were looked at */
+    bool unsent;            /* there was no room for what is due */
 } sgp_background_t;
 
 /* All ranks call it, in the same order as the creation of mixers. SGP_ERR_NO_MEMORY; SGP_ERR_INVALID: a message would not
