@@ -44,7 +44,7 @@ static void make_edges(sgp_status_snapshot_t *snapshot) {
             snapshot->edge[snapshot->edges] =
                 (sgp_status_edge_t){.src = (int)i,
                                     .dst = (int)((i + distance) % members),
-                                    .in_step = distance == 1,
+                                    .in_step = distance == (members > 16 ? 8 : 1),
                                     .bytes_per_second = 9e6 + 1000 * (double)snapshot->edges,
                                     .age = 0.125 + (double)snapshot->edges / 4096};
 }

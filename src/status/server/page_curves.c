@@ -40,17 +40,18 @@ static double round_step(double least) {
     return steps[i] * power;
 }
 
-/* A range of INTERVALS round steps around the values. */
-static range_t axis(range_t values) {
-    double spread = values.high - values.low, floor_;
+typedef struct axis {
+    double low, step;
+    int intervals;
+} axis_t;
+
+/* Round steps around the values, so many of them or a few more. */
+static axis_t axis_of(range_t values) {
+    double spread = values.high - values.low;
     if (!(spread > 1e-9 * fabs(values.high))) spread = fmax(fabs(values.high) / 10, 1e-6);
-    double step = round_step(spread / INTERVALS);
-    floor_ = step * floor(values.low / step);
-    while (floor_ + INTERVALS * step < values.high) { /* rounding down has lost room at the top */
-        step = round_step(step * 1.01);
-        floor_ = step * floor(values.low / step);
-    }
-    return (range_t){floor_, floor_ + INTERVALS * step};
+    double step = round_step(spread / INTERVALS), low = step * floor(values.low / step + 1e-9);
+    int intervals = (int)ceil((values.high - low) / step - 1e-9);
+    return (axis_t){low, step, intervals > 0 ? intervals : 1};
 }
 
 static double place(range_t range, double value) {
@@ -92,10 +93,11 @@ static void add_value(render_t *text, double value, bool percent) {
 
 static void add_drawing(render_t *text, const char *title, const sgp_status_curve_t *curve,
                         range_t values, range_t times, bool percent) {
-    range_t shown = axis(values);
-    double step = (shown.high - shown.low) / INTERVALS;
+    axis_t axis = axis_of(values);
+    range_t shown = {axis.low, axis.low + axis.intervals * axis.step};
     render_add(text, "<div class=\"plot\"><div class=\"ticks\" aria-hidden=\"true\">");
-    for (int i = INTERVALS; i >= 0; i--) add_tick(text, shown.low + i * step, percent, step);
+    for (int i = axis.intervals; i >= 0; i--)
+        add_tick(text, axis.low + i * axis.step, percent, axis.step);
     render_format(text,
                   "</div><svg class=\"chart\" viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" "
                   "role=\"img\" aria-label=\"%s: from ",
@@ -104,14 +106,18 @@ static void add_drawing(render_t *text, const char *title, const sgp_status_curv
     render_add(text, " to ");
     add_value(text, values.high, percent);
     render_add(text, "\"><path class=\"grid\" d=\"");
-    for (int i = 0; i <= INTERVALS; i++)
-        render_format(text, "M0 %dH%d", i * HEIGHT / INTERVALS, WIDTH);
+    for (int i = 0; i <= axis.intervals; i++)
+        render_format(text, "M0 %.1fH%d", (double)(i * HEIGHT) / axis.intervals, WIDTH);
     render_add(text, "\"/>");
     add_path(text, curve, shown, times);
     render_add(text, "</svg><div class=\"times\" aria-hidden=\"true\"><span>");
     words_seconds(text, times.low);
     render_add(text, "</span><span>");
     words_seconds(text, times.high);
+    if (curve->point[curve->count - 1].step > 0) {
+        render_add(text, ", step ");
+        words_count(text, (uint64_t)curve->point[curve->count - 1].step);
+    }
     render_add(text, "</span></div></div>\n");
 }
 

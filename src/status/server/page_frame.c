@@ -69,7 +69,7 @@ static void add_progress(render_t *text, const sgp_status_snapshot_t *snapshot,
     words_seconds(text, snapshot->seconds_left);
     end_figure(text, NULL);
     begin_figure(text, "samples/s");
-    words_digits(text, digest->samples_per_second, 4);
+    words_speed(text, digest->samples_per_second);
     end_figure(text, NULL);
 }
 

@@ -28,7 +28,7 @@ static double mark_size(size_t members) {
 
 /* ---- edges ---- */
 
-/* Bent a little to the left of its direction, so that two opposite edges stand apart; the ends leave room for the marks. */
+/* Bent a little to the right of its direction, so that two opposite edges stand apart; the ends leave room for the marks. */
 static void add_curve(render_t *text, spot_t from, spot_t to, double room) {
     double dx = to.x - from.x, dy = to.y - from.y, length = hypot(dx, dy);
     if (length < 1) return;
@@ -36,8 +36,8 @@ static void add_curve(render_t *text, spot_t from, spot_t to, double room) {
     dy /= length;
     double bend = fmin(length / 8, 24);
     render_format(text, " d=\"M%.1f %.1fQ%.1f %.1f %.1f %.1f\"", from.x + room * dx,
-                  from.y + room * dy, (from.x + to.x) / 2 + bend * dy,
-                  (from.y + to.y) / 2 - bend * dx, to.x - (room + 3) * dx, to.y - (room + 3) * dy);
+                  from.y + room * dy, (from.x + to.x) / 2 - bend * dy,
+                  (from.y + to.y) / 2 + bend * dx, to.x - (room + 3) * dx, to.y - (room + 3) * dy);
 }
 
 static void add_edge(render_t *text, const sgp_status_snapshot_t *snapshot,
@@ -99,8 +99,8 @@ static void add_node(render_t *text, const sgp_status_snapshot_t *snapshot, size
     render_add(text, "</title>");
     add_shape(text, state, spot_of(at, snapshot->members, RING), r);
     render_format(text, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%d</text></g>\n",
-                  inside && (member->condition == SGP_STATUS_LIVE && !slow) ? "on" : "label",
-                  label.x, label.y, member->seat);
+                  inside && member->condition != SGP_STATUS_LEFT ? "on" : "label", label.x, label.y,
+                  member->seat);
 }
 
 static void add_circle(render_t *text, const sgp_status_snapshot_t *snapshot,

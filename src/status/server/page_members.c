@@ -94,7 +94,7 @@ static const char head[] =
     "<table class=\"members\"><thead><tr><th scope=\"col\">node</th><th "
     "scope=\"col\">condition</th>"
     "<th scope=\"col\">host</th><th scope=\"col\" class=\"n\">step</th>"
-    "<th scope=\"col\" class=\"n\">samples/s</th><th scope=\"col\" class=\"n\">ms a step</th>"
+    "<th scope=\"col\" class=\"n\">samples/s</th><th scope=\"col\" class=\"n\">step, ms</th>"
     "<th scope=\"col\" class=\"n\">compute</th><th scope=\"col\" class=\"n\">update</th>"
     "<th scope=\"col\" class=\"n\">wait</th><th scope=\"col\" class=\"n\">loss</th>"
     "<th scope=\"col\" class=\"n\">accuracy</th><th scope=\"col\" class=\"n\">weight</th>"
@@ -102,8 +102,13 @@ static const char head[] =
     "<th scope=\"col\">messages</th><th scope=\"col\" class=\"n\">memory</th>"
     "<th scope=\"col\" class=\"n\">heard</th></tr></thead>\n<tbody>\n";
 
+/* Cells of the class `more` are left out on a phone, of members without trouble. */
 static void begin_cell(render_t *text, const char *label) {
-    render_format(text, "<td class=\"n\" data-label=\"%s\">", label);
+    static const char *const most[] = {"step", "step, ms", "wait"};
+    const char *more = " more";
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++)
+        if (strcmp(most[i], label) == 0) more = "";
+    render_format(text, "<td class=\"n%s\" data-label=\"%s\">", more, label);
 }
 
 static void add_ms(render_t *text, const char *label, double ms) {
@@ -158,9 +163,9 @@ static void add_speed(render_t *text, const sgp_status_member_t *member) {
     }
     render_add(text, "</td>");
     begin_cell(text, "samples/s");
-    words_digits(text, member->samples_per_second, 4);
+    words_speed(text, member->samples_per_second);
     render_add(text, "</td>");
-    add_ms(text, "ms a step", member->step_ms);
+    add_ms(text, "step, ms", member->step_ms);
     add_ms(text, "compute", member->compute_ms);
     add_ms(text, "update", member->update_ms);
     add_ms(text, "wait", member->wait_ms);
@@ -188,7 +193,7 @@ static void add_messages(render_t *text, const sgp_status_member_t *member) {
                  {"refused", member->refused},
                  {"resent", member->resent}};
     int shown = 0;
-    render_add(text, "<td class=\"trouble\" data-label=\"messages\">");
+    render_add(text, "<td class=\"more\" data-label=\"messages\">");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (kinds[i].count == 0) continue;
         render_add(text, shown++ ? "<br>" : "");
@@ -233,7 +238,7 @@ static void add_table(render_t *text, const sgp_status_snapshot_t *snapshot, con
 
 void page_all_members(render_t *text, const sgp_status_snapshot_t *snapshot,
                       const digest_t *digest) {
-    render_add(text, "<section id=\"members\">\n<h2>Members</h2>\n");
+    render_add(text, "<section id=\"members\" class=\"whole\">\n<h2>Members</h2>\n");
     add_table(text, snapshot, digest, 0, snapshot->members);
     render_add(text, "</section>\n");
 }

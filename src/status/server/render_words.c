@@ -45,6 +45,12 @@ void words_rate(render_t *text, double bytes_per_second) {
     add_scaled(text, bytes_per_second, "/s");
 }
 
+void words_speed(render_t *text, double per_second) {
+    if (!isfinite(per_second) || per_second < 0 || per_second > 1e18) render_add(text, UNKNOWN);
+    else if (per_second < 99.95) add_three(text, per_second);
+    else words_count(text, (uint64_t)llround(per_second));
+}
+
 void words_ms(render_t *text, double ms) {
     if (!isfinite(ms)) render_add(text, UNKNOWN);
     else if (ms != 0 && fabs(ms) < 0.9995) render_format(text, "%.3f", ms);
@@ -54,6 +60,10 @@ void words_ms(render_t *text, double ms) {
 void words_seconds(render_t *text, double seconds) {
     if (!isfinite(seconds) || seconds < 0 || seconds > 1e12) {
         render_add(text, UNKNOWN);
+        return;
+    }
+    if (seconds == 0) {
+        render_add(text, "0 s");
         return;
     }
     if (seconds < 9.95) {

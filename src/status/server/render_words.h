@@ -11,6 +11,7 @@
 void words_count(render_t *text, uint64_t count);         /* 12,345 */
 void words_bytes(render_t *text, double bytes);           /* 12.3 MB, in powers of 1,000 */
 void words_rate(render_t *text, double bytes_per_second); /* 12.3 MB/s */
+void words_speed(render_t *text, double per_second);      /* 12.3, 1,234 */
 void words_ms(render_t *text, double ms);                 /* 0.123, 1.23, 12.3, 123 */
 void words_seconds(render_t *text, double seconds); /* 0.4 s, 12 s, 3 min 4 s, 2 h 5 min, 3 d 4 h */
 void words_percent(render_t *text, double fraction);          /* 91.23 % */
