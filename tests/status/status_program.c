@@ -2,7 +2,7 @@
 /* Serves synthetic snapshots by the module, for the tests in Python: status_program ADDRESS [--members N] [--token FILE]
  * [--insecure] [--no-flight]. Prints "port N", or the line that was logged and ends with 1. Then each line of its input
  * changes the snapshot and is answered by a line:
- *   gone SEAT REASON, silent SEAT, slow SEAT FACTOR, live SEAT, name TEXT, finished: "done"
+ *   gone SEAT REASON, silent SEAT, slow SEAT FACTOR, unknown SEAT, trouble SEAT, name TEXT, finished: "done"
  *   taken, flights: the number of snapshots taken, of flight recorders written
  *   cpu: processor time of the process in ms
  * The end of its input ends it. */
@@ -68,7 +68,8 @@ static void change(run_t *run, const char *line) {
         synthetic_slow(&run->now, seat, factor);
     else if (sscanf(line, "silent %d", &seat) == 1)
         run->now.member[seat].condition = SGP_STATUS_SILENT;
-    else if (sscanf(line, "live %d", &seat) == 1) run->now.member[seat].condition = SGP_STATUS_LIVE;
+    else if (sscanf(line, "unknown %d", &seat) == 1) synthetic_forget(&run->now, seat);
+    else if (sscanf(line, "trouble %d", &seat) == 1) synthetic_trouble(&run->now, seat);
     else if (sscanf(line, "gone %d %n", &seat, &length) == 1)
         synthetic_lose(&run->now, seat, line + length);
 }

@@ -25,7 +25,7 @@ static void make_member(sgp_status_member_t *member, int seat) {
                                     .wait_ms = 32,
                                     .weight = 1 + at / 4096,
                                     .loss = 0.5 + at / 1000,
-                                    .accuracy = 0.75 + at / 10000,
+                                    .accuracy = 0.75 + at / 8192,
                                     .bytes_sent = 1.1e9 + 1000 * at,
                                     .bytes_received = 1.2e9 + 1000 * at,
                                     .sent = 20000 + (uint64_t)seat,
@@ -103,6 +103,29 @@ void synthetic_lose(sgp_status_snapshot_t *snapshot, int seat, const char *reaso
     member->gone_step = 1100;
     member->age = 20;
     snprintf(member->reason, sizeof member->reason, "%s", reason);
+}
+
+void synthetic_forget(sgp_status_snapshot_t *snapshot, int seat) {
+    sgp_status_member_t *member = &snapshot->member[seat];
+    double *const numbers[] = {&member->age,           &member->samples_per_second,
+                               &member->step_ms,       &member->compute_ms,
+                               &member->update_ms,     &member->wait_ms,
+                               &member->weight,        &member->loss,
+                               &member->accuracy,      &snapshot->distance,
+                               &snapshot->seconds_left};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = NAN;
+    snapshot->edge[seat].age = NAN;
+    member->memory = 0;
+    *member->host = '\0';
+}
+
+void synthetic_trouble(sgp_status_snapshot_t *snapshot, int seat) {
+    sgp_status_member_t *member = &snapshot->member[seat];
+    member->lost = 1001;
+    member->late = 1002;
+    member->refused = 1003;
+    member->resent = 1004;
+    member->incarnation = 2;
 }
 
 void synthetic_free(sgp_status_snapshot_t *snapshot) {

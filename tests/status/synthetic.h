@@ -14,6 +14,12 @@ void synthetic_slow(sgp_status_snapshot_t *snapshot, int seat, double factor);
 /* Member `seat` has been lost. */
 void synthetic_lose(sgp_status_snapshot_t *snapshot, int seat, const char *reason);
 
+/* Member `seat` has reported nothing, and neither has the run. */
+void synthetic_forget(sgp_status_snapshot_t *snapshot, int seat);
+
+/* Of member `seat` 1,001 messages were lost, 1,002 late, 1,003 refused and 1,004 sent again; it is the third in its seat. */
+void synthetic_trouble(sgp_status_snapshot_t *snapshot, int seat);
+
 void synthetic_free(sgp_status_snapshot_t *snapshot);
 
 #endif
