@@ -87,6 +87,7 @@ class Browser:
             self.events.append(answer)
 
     def open(self, url):
+        self.events = [event for event in self.events if event.get("method") != "Page.loadEventFired"]
         self.call("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self.receive())

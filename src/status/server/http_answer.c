@@ -142,7 +142,7 @@ static enum MHD_Result answer(http_context_t *http, struct MHD_Connection *conne
                       MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                       "Basic realm=\"sgp status\", charset=\"UTF-8\"");
     if (target == HTTP_FLIGHT && !http->cache.source.write_flight) target = HTTP_NOTHING;
-    if (target == HTTP_FLIGHT ? !post : !get)
+    if (target != HTTP_NOTHING && (target == HTTP_FLIGHT ? !post : !get))
         return refuse(http, connection, MHD_HTTP_METHOD_NOT_ALLOWED,
                       target == HTTP_FLIGHT ? "POST only.\n" : "GET and HEAD only.\n",
                       MHD_HTTP_HEADER_ALLOW, target == HTTP_FLIGHT ? "POST" : "GET, HEAD");

@@ -70,6 +70,7 @@ struct MHD_Response *http_events_begin(http_context_t *http, struct MHD_Connecti
         free(listener);
         return NULL;
     }
+    if (!http->listeners) http->event_at = http->now; /* it has just got one */
     add_listener(http, listener);
     return response;
 }

@@ -155,6 +155,13 @@ static void *serve(void *argument) {
 
 /* ---- start and stop ---- */
 
+/* No path here has an escape, and "/%00" is none. */
+static size_t leave_escaped(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
 static sgp_status_t start_daemon(sgp_status_server_t *server) {
     http_context_t *http = &server->http;
     server->daemon = MHD_start_daemon(
@@ -164,7 +171,8 @@ static sgp_status_t start_daemon(sgp_status_server_t *server) {
         (unsigned)HTTP_CONNECTIONS_OF_ONE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_SILENCE,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD, MHD_OPTION_NOTIFY_CONNECTION,
         notify_connection, http, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, http,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (server->daemon) return SGP_OK;
     return sgp_fail(SGP_ERR_SYSTEM, "status: libmicrohttpd cannot start: %s", strerror(errno));
 }
