@@ -39,6 +39,12 @@ endif()
 
 if(SGP_STATUS AND SGP_MICROHTTPD_INCLUDE AND SGP_MICROHTTPD_LIBRARY)
   set(SGP_STATUS_FOUND TRUE)
+  message(STATUS "Status server: ${SGP_MICROHTTPD_LIBRARY}")
+else()
+  message(STATUS "Status server: left out, libmicrohttpd was not found")
+endif()
+
+if(SGP_STATUS_FOUND AND TARGET sgp_base)
   # With copies of what it uses of the rooms below it: libsgp exports its public functions alone.
   add_library(sgp_status_below STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:sgp_base> $<TARGET_OBJECTS:sgp_net>)
   add_library(sgp_status_module MODULE ${http_sources})
@@ -48,7 +54,4 @@ if(SGP_STATUS AND SGP_MICROHTTPD_INCLUDE AND SGP_MICROHTTPD_LIBRARY)
   set_target_properties(sgp_status_module PROPERTIES OUTPUT_NAME sgp-status PREFIX lib
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/libsgp-status.map)
   install(TARGETS sgp_status_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
-  message(STATUS "Status server: ${SGP_MICROHTTPD_LIBRARY}")
-else()
-  message(STATUS "Status server: left out, libmicrohttpd was not found")
 endif()
