@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to the status server, and texts that it shows (fuzz_status.c). */
+/* Requests to the status server, and texts that it shows (fuzz_status_request.c). */
 #include "make_corpus.h"
 
 enum { HOST = 1, PASSWORD = 2, SHOWN = 4 };
 
-void corpus_make_status(void) {
+void corpus_make_requests(void) {
     static const struct {
         const char *name;
         unsigned switches;
@@ -33,6 +33,6 @@ void corpus_make_status(void) {
         bytes_t bytes = {0};
         corpus_add_byte(&bytes, inputs[i].switches);
         corpus_add(&bytes, inputs[i].text, strlen(inputs[i].text));
-        corpus_write("status", inputs[i].name, &bytes);
+        corpus_write("status_request", inputs[i].name, &bytes);
     }
 }
