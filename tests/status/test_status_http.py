@@ -246,7 +246,7 @@ class Addresses(unittest.TestCase):
         for address in ("x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:0", ":7070", "99999", "-1"):
             self.assert_error(address, "PORT or HOST:PORT")
         self.assert_error("192.0.2.1:0", "no such address", options=["--insecure"])
-        self.assert_error("0.0.0.0:0", "token", "--insecure")
+        self.assert_error("0.0.0.0:0", "--status-token-file", "--status-insecure")
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()

@@ -298,6 +298,16 @@ class Formats(unittest.TestCase):
                               text=True, timeout=LIMIT, check=False)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
+    def test_the_dashboard_asks_for_metrics_that_exist(self):
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "grafana-dashboard.json")
+        with open(path, encoding="utf-8") as file:
+            wanted = {name for panel in json.load(file)["panels"] for target in panel["targets"]
+                      for name in re.findall(r"sgp_\w+", target["expr"])}
+        with Server() as server:
+            found = {name for name, _ in samples(server.ask("/metrics")[2].decode())}
+        self.assertGreater(len(wanted), 10)
+        self.assertEqual(wanted - found, set())
+
     def test_python_reads_open_metrics(self):
         try:
             from prometheus_client.openmetrics.parser import text_string_to_metric_families

@@ -88,7 +88,7 @@ sgp_status_t http_listen(const char *text, bool open, int *socket, int *port, ht
         if (!open && !sgp_address_is_loopback(&addresses[i]))
             return sgp_fail(SGP_ERR_INVALID,
                             "status %s: other machines reach this address, so it wants a token: "
-                            "--status-token-file FILE, or --insecure for none",
+                            "--status-token-file FILE, or --status-insecure for none",
                             text);
         made = listen_at(&addresses[i]);
         if (made < 0) error = errno;
