@@ -357,6 +357,9 @@ class Floods(unittest.TestCase):
                     clients.append(client)
                     client.sendall(b"GET / HTTP/1.1\r\n" if i % 2 else b"")
                 self.assertEqual(server.ask("/status.json", source="127.0.0.2")[0], 200)
+                folder = f"/proc/{server.process.pid}/fd"
+                sockets = [name for name in os.listdir(folder) if "socket:" in os.readlink(os.path.join(folder, name))]
+                self.assertLessEqual(len(sockets), 32 + 4)  # of one address; the others are ended at once
             finally:
                 for client in clients:
                     client.close()
