@@ -58,8 +58,8 @@ set(CPACK_DEBIAN_LIBRARY_DESCRIPTION "Stochastic Gradient Push, shared library
 PushSum averaging of parameter vectors between nodes, over shared memory, TCP
 or MPI, for programs with a training loop of their own.
 .
-This package has the library and its modules for MPI and SimGrid, which are
-loaded when they are needed.")
+This package has the library and its modules for MPI, for SimGrid and for the
+status page, which are loaded when they are needed.")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libsgp-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)

@@ -1,15 +1,16 @@
-# Run by cpack between installing and packing: the dependencies of the library's package. A module of a transport is
-# loaded on demand, so the library behind it is not a dependency: SimGrid is recommended, MPI libraries are suggested.
+# Run by cpack between installing and packing: the dependencies of the library's package. A module is
+# loaded on demand, so the library behind it is not a dependency: SimGrid and libmicrohttpd are recommended, MPI libraries
+# are suggested.
 # dpkg-shlibdeps finds the names of their packages.
 set(staged "${CPACK_TEMPORARY_INSTALL_DIRECTORY}/library")
 set(work "${CPACK_TOPLEVEL_DIRECTORY}/shlibdeps")
 file(WRITE "${work}/debian/control" "Source: sgp\n\nPackage: libsgp\nArchitecture: any\n")
 file(GLOB_RECURSE library "${staged}/*/libsgp.so.*.*.*")
-file(GLOB_RECURSE simgrid "${staged}/*/libsgp-simgrid.so")
+file(GLOB_RECURSE recommended "${staged}/*/libsgp-simgrid.so" "${staged}/*/libsgp-status.so")
 file(GLOB_RECURSE mpi "${staged}/*/libsgp-mpi-*.so")
 set(arguments -dDepends ${library})
-if(simgrid)
-  list(APPEND arguments -dRecommends ${simgrid})
+if(recommended)
+  list(APPEND arguments -dRecommends ${recommended})
 endif()
 if(mpi)
   list(APPEND arguments -dSuggests ${mpi})

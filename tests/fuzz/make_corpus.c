@@ -581,5 +581,6 @@ int main(int argc, char **argv) {
     corpus_make_data();
     corpus_make_codec();
     corpus_make_blocks();
+    corpus_make_requests();
     return failed;
 }

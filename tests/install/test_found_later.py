@@ -8,7 +8,7 @@ import unittest
 
 from stand_ins import LIMIT, SOURCE, InstallTest, write
 
-# The system's folders are not searched: the test decides whether SimGrid and MPI are found.
+# The system's folders are not searched: the test decides whether SimGrid, MPI and libmicrohttpd are found.
 PROJECT = f"""
 cmake_minimum_required(VERSION 3.25)
 project(searches LANGUAGES C)
@@ -19,6 +19,7 @@ include(GNUInstallDirs)
 add_library(sgp_flags INTERFACE)
 include({SOURCE}/cmake/SgpMpi.cmake)
 include({SOURCE}/cmake/SgpSimgrid.cmake)
+include({SOURCE}/cmake/SgpStatus.cmake)
 """
 MPICC = """#!/bin/sh
 case $1 in
@@ -36,26 +37,30 @@ class FoundLater(InstallTest):
         self.prefix = self.path("prefix")
 
     def configure(self):
-        """The lines of the configuration about MPI and SimGrid."""
+        """The lines of the configuration about MPI, SimGrid and libmicrohttpd."""
         done = subprocess.run(
             ["cmake", "-S", self.path("project"), "-B", self.path("build"), f"-DCMAKE_PREFIX_PATH={self.prefix}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT,
             check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
-        return [line for line in done.stdout.splitlines() if "Transport" in line]
+        return [line for line in done.stdout.splitlines() if "Transport" in line or "Status server" in line]
 
     def assert_found(self, found):
-        mpi, simulated = self.configure()
+        mpi, simulated, status = self.configure()
         if found:
             self.assertIn("openmpi", mpi)
             self.assertIn("libsimgrid.so", simulated)
+            self.assertIn("libmicrohttpd.so", status)
         else:
             self.assertIn("left out", mpi)
             self.assertIn("left out", simulated)
+            self.assertIn("left out", status)
 
     def install(self):
         write(os.path.join(self.prefix, "include", "simgrid", "engine.h"), "")
         write(os.path.join(self.prefix, "lib", "libsimgrid.so"), "")
+        write(os.path.join(self.prefix, "include", "microhttpd.h"), "")
+        write(os.path.join(self.prefix, "lib", "libmicrohttpd.so"), "")
         compiler = os.path.join(self.prefix, "bin", "mpicc.openmpi")
         write(compiler, MPICC)
         os.chmod(compiler, 0o755)

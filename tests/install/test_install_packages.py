@@ -8,7 +8,7 @@ from stand_ins import SOURCE, InstallTest
 
 SCRIPT = os.path.join(SOURCE, "scripts", "install-packages")
 COMMANDS = ("gcc", "cmake", "ninja", "pkg-config", "gnuplot")
-LIBRARIES = ("libc6-dev", "libdnnl-dev", "libxxhash-dev", "libuv1-dev", "libsodium-dev", "libssl-dev", "libjansson-dev", "zlib1g-dev",
+LIBRARIES = ("libc6-dev", "libmicrohttpd-dev", "libdnnl-dev", "libxxhash-dev", "libuv1-dev", "libsodium-dev", "libssl-dev", "libjansson-dev", "zlib1g-dev",
              "libjpeg62-turbo-dev", "libpng-dev", "dataset-fashion-mnist")
 
 
@@ -57,7 +57,7 @@ class InstallPackages(InstallTest):
         wanted = self.calls("apt-get")[-1].split()
         for package in ("cmake", "libuv1-dev", "libsodium-dev", "libxxhash-dev", "libpmix-dev", "python3-venv"):
             self.assertIn(package, wanted)
-        for package in ("libdnnl-dev", "libjansson-dev", "dataset-fashion-mnist", "gnuplot-nox", "python3-torch"):
+        for package in ("libmicrohttpd-dev", "libdnnl-dev", "libjansson-dev", "dataset-fashion-mnist", "gnuplot-nox", "python3-torch"):
             self.assertNotIn(package, wanted)
 
     def test_the_check_has_a_torch_to_test_with(self):

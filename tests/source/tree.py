@@ -68,6 +68,7 @@ HEADERS = {
     "src/codec": "codec.h",
     "src/wire": "header.h",
     "src/status": "snapshot.h",
+    "src/status/server": "status_server.h",
     "src/net": "address.h",
     "src/base": "constants.h",
     "include/sgp": "sgp.h",
