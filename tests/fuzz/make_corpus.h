@@ -26,4 +26,7 @@ void corpus_make_blocks(void);
 /* The inputs of the codes of vectors (make_corpus_codec.c). */
 void corpus_make_codec(void);
 
+/* Of rows about members (make_corpus_status.c). */
+void corpus_make_status(void);
+
 #endif
