@@ -8,7 +8,7 @@
 #ifndef SGP_STATUS_SNAPSHOT_H
 #define SGP_STATUS_SNAPSHOT_H
 
-#include <sgp/status.h>
+#include <sgp/log.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -112,10 +112,14 @@ typedef struct sgp_status_server_options {
     const char *address;    /* "PORT" or "HOST:PORT"; port 0: any free one */
     const char *token_file; /* NULL: none */
     bool insecure;          /* no token on an address that is not loopback */
+    sgp_log_fn
+        log; /* gets the module's lines (rank -1), which has no log of its own; NULL: they are lost */
+    void *log_user;
 } sgp_status_server_options_t;
 
-/* The module's functions (libsgp-status.so), found by these names. start: SGP_ERR_INVALID, SGP_ERR_IO with one line logged;
- * *port: where it listens. stop ends its threads and frees it. */
+/* The module's functions (libsgp-status.so), found by these names. start: SGP_ERR_INVALID, SGP_ERR_IO, SGP_ERR_SYSTEM (the
+ * port is taken, or not allowed), SGP_ERR_NO_MEMORY, with one line logged; *port: where it listens. The log is used during
+ * the call alone. stop ends its thread and frees it; NULL is fine. Neither is called in a forked child. */
 typedef struct sgp_status_server sgp_status_server_t;
 typedef sgp_status_t sgp_status_server_start_t(const sgp_status_server_options_t *options,
                                                const sgp_status_source_t *source, int *port,
