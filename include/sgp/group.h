@@ -321,6 +321,17 @@ SGP_API void sgp_group_decline(sgp_group_t *group, const char *why);
  * step at whose beginning a member gave it its vector. Collective calls after that step include it. */
 SGP_API uint64_t sgp_group_first_step(const sgp_group_t *group);
 
+/* A number of this node's training, for those who look at the run while it runs (SGP_STATUS of the environment,
+ * docs/status.md); NAN: not known any more. The last one of each name counts.
+ *  "loss": of training, of the last step or steps.
+ *  "accuracy": of the last evaluation, 0 to 1.
+ *  "samples": that this node has trained on since its start; samples per second follow from it.
+ *  "epoch": that it is in, from 1; "epochs": of the whole run.
+ *  "seconds_left": of the whole run.
+ * Cheap enough for each step: one store. Any thread, as long as the group exists. SGP_ERR_INVALID: another name, or a value that is
+ * out of range. */
+SGP_API sgp_status_t sgp_group_report(sgp_group_t *group, const char *name, double value);
+
 /* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
  * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.
  * It belongs to the group, is the same each time, and is made by the first call, which starts a thread; at first it is

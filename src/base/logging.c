@@ -2,6 +2,7 @@
 #include "base/logging.h"
 
 #include "base/call.h"
+#include "base/log_ring.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -82,11 +83,12 @@ static const sgp_log_sink_t *sink_for(sgp_log_level_t level) {
 
 static void write_line(sgp_log_level_t level, const char *text) {
     line_t line = {sink_for(level), level, text};
+    sgp_log_ring_add(level, text);
     if (line.sink) sgp_call_outside(deliver, &line);
 }
 
 void sgp_log(sgp_log_level_t level, const char *format, ...) {
-    if (!sink_for(level)) return;
+    if (!sink_for(level) && !sgp_log_ring_takes(level)) return;
     char text[SGP_LOG_LINE];
     va_list arguments;
     va_start(arguments, format);

@@ -30,6 +30,8 @@ struct sgp_group {
     const sgp_membership_ops_t *membership_ops;
     sgp_newcomers_state_t *newcomers; /* owned, or NULL */
     void (*destroy_newcomers)(sgp_newcomers_state_t *newcomers);
+    sgp_group_status_t *status; /* owned, or NULL */
+    const sgp_group_status_ops_t *status_ops;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
     bool *participants;   /* (capacity) in the last barrier or gather */
@@ -172,6 +174,14 @@ void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
                               const sgp_membership_ops_t *ops) {
     group->membership = membership;
     group->membership_ops = ops;
+}
+sgp_group_status_t *sgp_group_status(const sgp_group_t *group) {
+    return group->status;
+}
+void sgp_group_set_status(sgp_group_t *group, sgp_group_status_t *status,
+                          const sgp_group_status_ops_t *ops) {
+    group->status = status;
+    group->status_ops = ops;
 }
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
@@ -342,6 +352,7 @@ static void destroy(sgp_group_t *group) {
     sgp_group_t *before = group;
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
+    if (group->status) group->status_ops->destroy(group->status);
     if (group->newcomers) group->destroy_newcomers(group->newcomers);
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
     if (group->membership) group->membership_ops->destroy(group->membership);
@@ -358,7 +369,12 @@ static void destroy(sgp_group_t *group) {
     free(group);
 }
 
+static void stop_status(sgp_group_t *group) {
+    if (group->status) group->status_ops->stop(group->status);
+}
+
 void sgp_group_undo(sgp_group_t *group) {
+    stop_status(group);
     sgp_inbox_destroy(group->inbox);
     group->transport = NULL;
     destroy(group);
@@ -368,6 +384,7 @@ void sgp_group_leave(sgp_group_t *group) {
     if (!group) return;
     sgp_group_cancel(group);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    stop_status(group);
     if (group->agreement.call) group->agreement.leave(group->agreement.call);
     uint64_t now = sgp_transport_now(group->transport);
     sgp_inbox_destroy(group->inbox);
@@ -381,6 +398,7 @@ void sgp_group_abort(sgp_group_t *group) {
     if (!group) return;
     sgp_group_cancel(group);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    stop_status(group);
     sgp_inbox_destroy(group->inbox);
     sgp_transport_abort(group->transport);
     destroy(group);

@@ -131,6 +131,17 @@ sgp_newcomers_state_t *sgp_group_newcomers(const sgp_group_t *group);
 void sgp_group_set_newcomers(sgp_group_t *group, sgp_newcomers_state_t *newcomers,
                              void (*destroy)(sgp_newcomers_state_t *newcomers));
 
+/* What this node knows of the run for those who look at it (group_status.h); NULL: nothing. Taken: sgp_group_leave and _abort
+ * call stop before the inbox is destroyed, and then destroy. ops: static. */
+typedef struct sgp_group_status sgp_group_status_t;
+typedef struct sgp_group_status_ops {
+    void (*stop)(sgp_group_status_t *status);
+    void (*destroy)(sgp_group_status_t *status);
+} sgp_group_status_ops_t;
+sgp_group_status_t *sgp_group_status(const sgp_group_t *group);
+void sgp_group_set_status(sgp_group_t *group, sgp_group_status_t *status,
+                          const sgp_group_status_ops_t *ops);
+
 /* ---- the lease ---- */
 
 /* lease: copied; NULL: no agent any more. */

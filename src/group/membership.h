@@ -95,6 +95,10 @@ int sgp_membership_capacity(const sgp_membership_t *membership);
 /* The digest of the view, as the headers that this node sends carry it. One atomic load; any thread. */
 uint64_t sgp_membership_digest(const sgp_membership_t *membership);
 
+/* The newest member of each seat, as sgp_group_view has them. members: (capacity of the group). Fine for a group that is not
+ * elastic. Any thread. */
+void sgp_membership_describe(sgp_group_t *group, sgp_member_t *members);
+
 /* For sgp_group_next_event: the next event of the members that the transport does not know of. false: there is none. One
  * atomic load where there is none; any thread. */
 bool sgp_membership_next_event(sgp_membership_t *membership, sgp_event_t *event);

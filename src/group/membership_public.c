@@ -116,6 +116,16 @@ static void describe_group(const sgp_transport_t *transport, sgp_members_t *view
         view->live += sgp_fates_of(transport->fates, r).state == SGP_FATE_PRESENT;
 }
 
+void sgp_membership_describe(sgp_group_t *group, sgp_member_t *members) {
+    sgp_membership_t *membership = sgp_group_membership(group);
+    const sgp_transport_t *transport = sgp_group_transport(group);
+    if (membership) pthread_mutex_lock(&membership->lock);
+    for (int s = 0; s < transport->capacity; s++)
+        members[s] = membership ? describe(membership, s, atomic_load(&membership->step))
+                                : describe_rank(transport, s);
+    if (membership) pthread_mutex_unlock(&membership->lock);
+}
+
 #define LEAST_MEMBER  (offsetof(sgp_member_t, step) + sizeof(uint64_t))
 #define LEAST_MEMBERS (offsetof(sgp_members_t, nodes) + sizeof(int))
 

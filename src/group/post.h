@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Short messages of bytes from rank to rank, of one kind, outside of collective calls: each is taken once, those of a sender
- * in the order in which it has sent them. Called by membership*.c. Not thread-safe: the caller has the use of the group's
+ * in the order in which it has sent them. Called by membership*.c and status_gossip.c. Not thread-safe: the caller has the use of the group's
  * transport. Messages have the channel 0 and, as their step, a number of their own for each pair of ranks. */
 #ifndef SGP_GROUP_POST_H
 #define SGP_GROUP_POST_H
@@ -28,6 +28,14 @@ sgp_status_t sgp_post_send(sgp_post_t *post, int dst, const unsigned char *bytes
 /* The next message of those that the inbox has taken in, from any rank from *src on; *src: its sender. bytes: (*count) the
  * post's, until its next call. false: there is none. */
 bool sgp_post_take(sgp_post_t *post, int *src, const unsigned char **bytes, size_t *count);
+
+/* Messages to a rank so far, and those from it that were taken. */
+static inline uint64_t sgp_post_sent(const sgp_post_t *post, int rank) {
+    return post->next_out[rank];
+}
+static inline uint64_t sgp_post_taken(const sgp_post_t *post, int rank) {
+    return post->next_in[rank];
+}
 
 /* The rank is another process from here on: messages are counted anew. */
 void sgp_post_restart(sgp_post_t *post, int rank);

@@ -5,6 +5,7 @@
 #include "group/join/elastic_limits.h"
 #include "group/agree_call.h"
 #include "group/group_internal.h"
+#include "group/group_status.h"
 #include "group/join/join_mpi.h"
 #include "group/join/origin.h"
 #include "transport/mpi/mpi.h"
@@ -179,6 +180,13 @@ static sgp_status_t split(sgp_group_t *group, int workers_per_node, sgp_group_t 
         return status;
     }
     name_ranks(outer, worker, workers_per_node, workers_per_node);
+    status = sgp_group_status_attach(outer, false);
+    if (status == SGP_OK) status = sgp_group_status_hand_over(group, outer);
+    if (status != SGP_OK) {
+        sgp_group_leave(inner);
+        sgp_group_leave(outer);
+        return status;
+    }
     sgp_group_share_call(inner, group);
     sgp_group_share_call(outer, group);
     sgp_group_tell_losses(inner, sgp_group_loss_file(group));

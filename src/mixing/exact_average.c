@@ -5,10 +5,12 @@
 #include "base/logging.h"
 #include "mixing/algorithm.h"
 #include "mixing/holes.h"
+#include "group/group_status.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/progress_thread.h"
 #include "mixing/round_graph.h"
+#include "mixing/status_feed.h"
 #include "mixing/workers.h"
 
 #include <math.h>
@@ -266,8 +268,13 @@ sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
     if (status != SGP_OK) return status;
     status = average_segment(mixer, workers ? mixer->workers.mine : average, sums);
     if (status == SGP_OK && workers) status = average_of_workers(mixer, average, sums);
-    if (status == SGP_OK && consensus) summarise(sums, mixer, consensus);
-    return status;
+    if (status != SGP_OK) return status;
+    sgp_mixer_consensus_t found;
+    summarise(sums, mixer, &found);
+    if (consensus) *consensus = found;
+    sgp_status_feed_end(mixer, true);
+    sgp_status_note_distance(sgp_group_status(mixer->group), found.distance, mixer->step);
+    return SGP_OK;
 }
 
 sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance) {

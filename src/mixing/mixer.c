@@ -12,6 +12,7 @@
 #include "mixing/questions.h"
 #include "mixing/round_graph.h"
 #include "mixing/slow_update.h"
+#include "mixing/status_feed.h"
 #include "mixing/workers.h"
 
 #include "base/constants.h"
@@ -160,6 +161,8 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
 
 void sgp_mixer_do_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
+    sgp_status_feed_end(mixer, true);
+    sgp_status_feed_stop(mixer);
     sgp_progress_stop(mixer);
     bool taken; /* from the progress thread, which works for other mixers */
     sgp_group_take(mixer->group, NULL, &taken);
@@ -187,6 +190,7 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
                                       uint64_t deadline) {
     mixer->exchanges = sgp_mixer_ends_round(mixer) && mixer->round >= mixer->entry;
     sgp_transport_at(mixer->transport, mixer->step);
+    sgp_status_feed_begin(mixer);
     sgp_transport_attend(mixer->transport, true);
     sgp_status_t status = mixer->ops->step(mixer, local, deadline);
     sgp_transport_attend(mixer->transport, false);
@@ -253,6 +257,7 @@ sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
     statistics->step_ns += statistics->last_step_ns;
     statistics->wait_ns += statistics->last_wait_ns;
     if (status == SGP_OK) statistics->steps++;
+    sgp_status_feed_end(mixer, false);
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
 #include "mixing/part_step.h"
+#include "mixing/status_feed.h"
 
 #include "base/logging.h"
 #include "optimizer/optimizer_internal.h"
@@ -58,6 +59,7 @@ static sgp_status_t leave(sgp_mixer_t *mixer, const frame_t *frame, sgp_status_t
     sgp_transport_attend(mixer->transport, false);
     if (frame->taken || mixer->progress) sgp_group_give(mixer->group);
     count_times(mixer, frame);
+    if (mixer->parts->phase == SGP_PARTS_NONE) sgp_status_feed_end(mixer, false);
     return status;
 }
 
@@ -106,6 +108,7 @@ static sgp_status_t begin(sgp_mixer_t *mixer, uint64_t deadline) {
         if (status != SGP_OK) return status;
     }
     mixer->exchanges = sgp_mixer_ends_round(mixer) && mixer->round >= mixer->entry;
+    sgp_status_feed_begin(mixer);
     sgp_status_t status = mixer->ops->parts->begin(mixer, step, deadline);
     step->rate = (float)(step->local.learning_rate / mixer->w); /* begin can take weight back */
     if (status == SGP_OK && step->local.optimizer) sgp_optimizer_begin(step->local.optimizer);

@@ -3,6 +3,9 @@
 
 #include "base/clock.h"
 
+#include <math.h>
+#include <sgp/group.h>
+
 #define EVERY_NS 250000000u
 
 /* left: epochs whose end is still to come. */
@@ -12,8 +15,23 @@ static double seconds_left(const run_t *run, uint64_t left) {
     return (double)(steps - run->step) * per_step + (double)left * run->epoch_end_seconds;
 }
 
+/* For those who look at the run (sgp_group_report). Where nobody does: a few stores. */
+static void report_status(run_t *run, uint64_t epoch, bool epoch_end) {
+    uint64_t left = (uint64_t)run->options->epochs - epoch - epoch_end;
+    double seconds = run->step > 0 ? seconds_left(run, left) : NAN;
+    run->reported_samples += run->shown_sums.samples;
+    sgp_group_report(run->group, "loss",
+                     epoch_end ? run->train_loss : run->shown_sums.loss / run->shown_sums.samples);
+    sgp_group_report(run->group, "accuracy", run->test_accuracy.mean);
+    sgp_group_report(run->group, "samples", run->reported_samples);
+    sgp_group_report(run->group, "epoch", (double)(epoch + 1));
+    sgp_group_report(run->group, "epochs", run->options->epochs);
+    sgp_group_report(run->group, "seconds_left", seconds < 0 ? 0 : seconds);
+}
+
 static void report(run_t *run, uint64_t epoch, bool epoch_end) {
     run->shown_ns = sgp_clock_now();
+    report_status(run, epoch, epoch_end);
     if (run->callbacks.progress) {
         double samples = (double)feed_shape(run->replica.feed)->train_count;
         double epochs = replica_epochs_done(&run->replica, run->step);

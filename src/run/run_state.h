@@ -131,6 +131,7 @@ typedef struct run {
 
     uint64_t shown_ns;        /* when progress was last reported */
     run_sums_t shown_sums;    /* since then */
+    double reported_samples;  /* of all of these so far, for sgp_group_report */
     double epoch_end_seconds; /* the duration of the last epoch end */
 
     /* After the last finished epoch; the same on every node, NAN before. */

@@ -364,6 +364,7 @@ static void note_header(sgp_inbox_t *inbox, const sgp_header_t *header) {
         inbox->views++;
         sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
     }
+    if (header->encoding) heard->bytes += sgp_encoding_bytes(header->encoding, header->elements);
     if (header->kind != SGP_KIND_PUSH) return;
     bool later = header->step > heard->push_step || header->channel != heard->push_channel;
     if (heard->pushed && !later) return;

@@ -108,6 +108,7 @@ typedef struct sgp_heard {
     uint32_t push_channel; /* of the channel of the latest PUSH */
     bool pushed;           /* there was one */
     bool sent;             /* a PUSH was sent to it */
+    uint64_t bytes;        /* payload of the vectors that it has sent, so far */
 } sgp_heard_t;
 
 const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank);

@@ -53,7 +53,8 @@ typedef enum sgp_kind {
     SGP_KIND_STATE, /* what a newcomer gets from a member before its first step; see mixing/arrival.h */
     SGP_KIND_VERDICT, /* a receiver has decoded a chunk that knows it, or refused blocks; see mixing/verdicts.h */
     SGP_KIND_REPAIR, /* the refused blocks in float32 */
-    SGP_KIND_LAST = SGP_KIND_REPAIR,
+    SGP_KIND_STATUS, /* rows about members, for those who look at the run; see group/status_gossip.h */
+    SGP_KIND_LAST = SGP_KIND_STATUS,
 } sgp_kind_t;
 
 typedef struct sgp_header {

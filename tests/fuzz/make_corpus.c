@@ -580,6 +580,7 @@ int main(int argc, char **argv) {
     make_questions();
     corpus_make_data();
     corpus_make_codec();
+    corpus_make_status();
     corpus_make_blocks();
     corpus_make_requests();
     return failed;

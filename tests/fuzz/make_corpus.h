@@ -29,4 +29,7 @@ void corpus_make_codec(void);
 /* Of the status server (make_corpus_request.c). */
 void corpus_make_requests(void);
 
+/* Of rows about members (make_corpus_status.c). */
+void corpus_make_status(void);
+
 #endif

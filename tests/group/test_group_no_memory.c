@@ -4,7 +4,9 @@
 #include "ranks.h"
 
 #include "group/agree_call.h"
+#include "group/group_status.h"
 #include "group/join/exchange_address.h"
+#include "group/status_take.h"
 #include "group/view.h"
 
 #include <sgp/group.h>
@@ -40,6 +42,28 @@ static void test_become_elastic(void **state) {
         assert_int_equal(sgp_group_barrier(group), SGP_OK);
         failing_off(&failing);
         sgp_group_leave(group);
+    }
+}
+
+static void test_status(void **state) {
+    (void)state;
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_loopback_t *hub = NULL;
+        sgp_group_t *group = NULL;
+        sgp_status_snapshot_t snapshot = {.members = 0};
+        assert_int_equal(sgp_loopback_create(&(sgp_loopback_options_t){.size = 3}, &hub), SGP_OK);
+        assert_int_equal(sgp_group_create(sgp_loopback_transport(hub, 0), WAIT_MS, &group), SGP_OK);
+        sgp_status_t status = FAILING(&failing, sgp_group_status_attach(group, false));
+        assert_true((status == SGP_OK) == (sgp_group_status(group) != NULL));
+        if (status == SGP_OK)
+            status = FAILING(&failing, sgp_group_status_want(sgp_group_status(group)));
+        if (status == SGP_OK)
+            status = FAILING(&failing, sgp_group_status_take(sgp_group_status(group), &snapshot));
+        assert_int_equal(snapshot.members, status == SGP_OK ? 3 : 0);
+        sgp_group_status_release(&snapshot);
+        sgp_group_leave(group);
+        sgp_loopback_destroy(hub);
     }
 }
 
@@ -284,6 +308,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_become_elastic),
+        cmocka_unit_test(test_status),
         cmocka_unit_test(test_view),
         cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_alone),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
 #include "cli/joining.h"
+#include "cli/watching.h"
 #include "launch/launch.h"
 #include "cli/message.h"
 #include "cli/options.h"
@@ -16,6 +17,7 @@ typedef struct run_settings {
     int nodes; /* 0: not given */
     const char *transport;
     joining_t joining;
+    watching_t watching;
     const char *on_loss;
     bool help;
 } run_settings_t;
@@ -64,6 +66,8 @@ const option_table_t run_table = {
              "options.",
     .parts = {{.rows = first_options},
               JOINING_PART(offsetof(run_settings_t, joining), JOINING_MANUAL),
+              WATCHING_PART(offsetof(run_settings_t, watching),
+                            "*--status* and what belongs to it, as for *sgp train*."),
               {.rows = last_options}},
     .manual = "With --join the program is started once, as one node.",
     .operands = true,
@@ -89,7 +93,9 @@ static int start(const run_settings_t *settings, char **argv) {
         message_error("--on-loss: with --join the program is started once, and sgp ends no other");
         return EXIT_MISTAKE;
     }
+    if (!watching_check(&settings->watching)) return EXIT_MISTAKE;
     joining_export(&settings->joining, transport, settings->nodes);
+    watching_export(&settings->watching, argv[0]);
     if (joins) return become_program(argv);
     if (strcmp(transport, "tcp") == 0) setenv("SGP_INTERFACE", "127.0.0.1", 0);
     int nodes = settings->nodes ? settings->nodes : USUAL_NODES;

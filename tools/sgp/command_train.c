@@ -152,6 +152,12 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
                       place.source);
         return EXIT_MISTAKE;
     }
+    if (threads && settings->watching.status) {
+        message_error("--status %s: the page is about nodes that are processes: --transport shm, "
+                      "tcp or auto, not loopback",
+                      settings->watching.status);
+        return EXIT_MISTAKE;
+    }
     if (place.placed) return be_node(settings, &place, argv);
     if (strcmp(settings->run.transport, "mpi") == 0) {
         message_error("--transport mpi: needs mpirun: mpirun -n %d sgp train --transport mpi",
@@ -180,6 +186,8 @@ int command_train(int argc, char **argv) {
     if (settings.help) options_help(&train_table);
     if (settings.version) puts("sgp " SGP_VERSION);
     if (settings.help || settings.version) return 0;
+    if (!watching_check(&settings.watching)) return EXIT_MISTAKE;
+    watching_export(&settings.watching, settings.run.output);
     message_log_library(&interrupt_signal);
     return settings.run.resume ? train_on(&settings, usual, argc, argv)
                                : train(&settings, usual, argc, argv);

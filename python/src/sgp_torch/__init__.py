@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         events as events,
         init as init,
         rank as rank,
+        report as report,
         share as share,
         size as size,
     )
@@ -44,6 +45,7 @@ _WHERE = {
     "events": "group",
     "init": "group",
     "rank": "group",
+    "report": "group",
     "share": "group",
     "size": "group",
     "Mixer": "mixer",

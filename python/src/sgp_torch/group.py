@@ -329,6 +329,13 @@ class Group:
             found.append(Event(kind, event.rank, event.age, event.reason.decode(errors="replace")))
         return found
 
+    def report(self, **numbers: float) -> None:
+        """Numbers of this node's training for those who look at the run while it runs (SGP_STATUS, docs/status.md): `loss`,
+        `accuracy` (of the last evaluation, 0 to 1), `samples` (that this node has trained on since its start), `epoch` (from 1),
+        `epochs`, `seconds_left`. NaN: not known any more. Cheap enough for each step; never blocks."""
+        for name, value in numbers.items():
+            library.check(library.load().sgp_group_report(self.handle, name.encode(), value))
+
     def _spread(self, address: int, count: int, root: int) -> None:
         """`count` bytes of root, on every node. The library's broadcast is one of all founders; of others the bytes travel by
         gathers."""
@@ -468,6 +475,11 @@ def barrier() -> None:
 def events() -> list[Event]:
     """What has happened to other nodes of the default group since the last call; never blocks."""
     return default_group().events()
+
+
+def report(**numbers: float) -> None:
+    """Numbers of this node's training for those who look at the run: Group.report of the default group."""
+    default_group().report(**numbers)
 
 
 def broadcast(tensor: torch.Tensor, root: int = 0) -> None:

@@ -195,6 +195,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sgp_group_set_slice": (None, (_Pointer, c.c_int)),
     "sgp_group_lost_peer": (c.c_int, (_Pointer,)),
     "sgp_group_next_event_sized": (c.c_int, (_Pointer, c.POINTER(Event), c.c_size_t)),
+    "sgp_group_report": (c.c_int, (_Pointer, c.c_char_p, c.c_double)),
     "sgp_group_capacity": (c.c_int, (_Pointer,)),
     "sgp_group_view_sized": (
         c.c_int,

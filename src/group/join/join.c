@@ -6,6 +6,7 @@
 #include "base/logging.h"
 #include "group/agree_call.h"
 #include "group/group_internal.h"
+#include "group/group_status.h"
 #include "group/join/connect.h"
 #include "group/join/elastic_limits.h"
 #include "group/join/join_mpi.h"
@@ -371,10 +372,15 @@ static sgp_status_t join_founders(const sgp_group_options_t *options, sgp_group_
 }
 
 static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t **group) {
+    sgp_group_t *made;
     sgp_status_t status = check_options(options);
     if (status == SGP_OK)
-        status = options->contacts ? join_running(options, group) : join_founders(options, group);
-    if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
+        status = options->contacts ? join_running(options, &made) : join_founders(options, &made);
+    if (status != SGP_OK) return status;
+    sgp_log_set_rank(sgp_group_rank(made));
+    status = sgp_group_status_attach(made, true);
+    if (status == SGP_OK) *group = made;
+    else sgp_group_abort(made);
     return status;
 }
 

@@ -63,7 +63,8 @@ static void print_option(const option_t *option) {
 
 const char *options_heading(int section) {
     static const char *const headings[SECTION_COUNT] = {
-        "Nodes and messages", "Averaging", "Training", "Files", "Experiments", "This program"};
+        "Nodes and messages", "Averaging",   "Training",    "Files",
+        "Watching a run",     "Experiments", "This program"};
     return headings[section];
 }
 

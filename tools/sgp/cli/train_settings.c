@@ -46,6 +46,7 @@ const option_table_t train_table = {
              "the run's directory. Defaults are in parentheses.",
     .parts = {{.rows = train_option_rows, .at = AT(run)},
               JOINING_PART(AT(joining), NULL),
+              WATCHING_PART(AT(watching), NULL),
               {.rows = program_options}},
     .manual = "Defaults are in parentheses. A value follows its option, or an equals sign. Every "
               "command has --help.",

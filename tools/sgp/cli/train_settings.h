@@ -6,12 +6,14 @@
 
 #include "cli/joining.h"
 #include "cli/options.h"
+#include "cli/watching.h"
 
 #include "run/train.h"
 
 typedef struct settings {
     train_options_t run;
     joining_t joining;
+    watching_t watching;
     bool overwrite;
     bool quiet;
     bool json;
