@@ -131,6 +131,11 @@ sgp_newcomers_state_t *sgp_group_newcomers(const sgp_group_t *group);
 void sgp_group_set_newcomers(sgp_group_t *group, sgp_newcomers_state_t *newcomers,
                              void (*destroy)(sgp_newcomers_state_t *newcomers));
 
+/* ---- the flight recorder ---- */
+
+/* The run has ended with that status on this node: its recorder is written, as after a failed call (flight_watch.h). */
+void sgp_group_failed(sgp_group_t *group, sgp_status_t status);
+
 /* ---- the lease ---- */
 
 /* lease: copied; NULL: no agent any more. */
