@@ -135,3 +135,24 @@ void trace_file_span(trace_file_t *file, trace_file_track_t track, const char *n
     print_time(file->stream, "dur", end - start);
     fprintf(file->stream, "\"args\": {\"step\": %" PRIu32 "}}", step);
 }
+
+void trace_file_instant(trace_file_t *file, trace_file_track_t track, const char *name,
+                        uint64_t time, uint64_t step, const char *text) {
+    if (time < file->origin) return;
+    fprintf(file->stream,
+            ",\n{\"ph\": \"i\", \"s\": \"t\", \"name\": \"%s\", \"pid\": %d, \"tid\": %d, ", name,
+            track.process, track.thread);
+    print_time(file->stream, "ts", time - file->origin);
+    fprintf(file->stream, "\"args\": {\"step\": %" PRIu64 ", \"of\": \"%s\"}}", step, text);
+}
+
+void trace_file_arrow(trace_file_t *file, trace_file_track_t track, bool begins, uint64_t id,
+                      uint64_t time) {
+    if (time < file->origin) return;
+    fprintf(file->stream,
+            ",\n{\"ph\": \"%s\", \"bp\": \"e\", \"name\": \"message\", \"cat\": \"message\", "
+            "\"pid\": %d, \"tid\": %d, ",
+            begins ? "s" : "f", track.process, track.thread);
+    print_time(file->stream, "ts", time - file->origin);
+    fprintf(file->stream, "\"id\": %" PRIu64 "}", id);
+}

@@ -9,6 +9,7 @@
 #define SGP_FILES_TRACE_FILE_H
 
 #include <sgp/status.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -55,5 +56,13 @@ void trace_file_label(trace_file_t *file, trace_file_track_t track, const char *
 /* [start, end) in nanoseconds, cut at the origin; an empty span is left out. */
 void trace_file_span(trace_file_t *file, trace_file_track_t track, const char *name, uint64_t start,
                      uint64_t end, uint32_t step);
+
+/* A moment, and what it is of. text: plain. */
+void trace_file_instant(trace_file_t *file, trace_file_track_t track, const char *name,
+                        uint64_t time, uint64_t step, const char *text);
+
+/* An arrow between spans or moments of two tracks: its two ends have the same id. */
+void trace_file_arrow(trace_file_t *file, trace_file_track_t track, bool begins, uint64_t id,
+                      uint64_t time);
 
 #endif

@@ -329,6 +329,11 @@ int sgp_agree_missing(const sgp_agree_t *agree) {
     return NOBODY;
 }
 
+bool sgp_agree_misses(const sgp_agree_t *agree, int seat) {
+    return !agree->decided && seat != agree->seat && sgp_seats_has(set_of(agree, LIVE), seat) &&
+           !agrees(agree, seat, agree->digest);
+}
+
 int sgp_agree_excluded_by(const sgp_agree_t *agree) {
     bool now = !agree->decided && agree->excluded_call == agree->call;
     return now ? agree->excluded_by : NOBODY;

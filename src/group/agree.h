@@ -106,6 +106,9 @@ uint64_t sgp_agree_calls(const sgp_agree_t *agree);
 /* The lowest live seat whose STATE the present call waits for; -1: none. */
 int sgp_agree_missing(const sgp_agree_t *agree);
 
+/* Whether it is such a seat. */
+bool sgp_agree_misses(const sgp_agree_t *agree, int seat);
+
 /* A live member has decided the present call without this one, or is about to: it takes this one for dead. -1: none. */
 int sgp_agree_excluded_by(const sgp_agree_t *agree);
 

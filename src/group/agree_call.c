@@ -226,6 +226,8 @@ static sgp_status_t send_one(sgp_agree_call_t *call, const sgp_agree_due_t *due)
         memcpy(place, due->bytes + send.header.offset, send.header.elements);
         sgp_transport_send_commit(transport, &send);
     }
+    sgp_flight_detail(transport->flight, SGP_FLIGHT_SENT, SGP_KIND_AGREE,
+                      count == 1 ? call->to[0].dst : -1, number, send.header.id);
     for (int i = 0; i < count; i++) call->next_out[call->chosen[i]]++;
     sgp_agree_sent(call->agree, call->chosen, count);
     return SGP_OK;
@@ -307,6 +309,14 @@ static sgp_status_t give_up(const sgp_agree_call_t *call) {
                     sgp_transport_name(transport_of(call), missing, &name));
 }
 
+/* For the flight recorder. */
+static void tell_missing(const sgp_agree_call_t *call) {
+    int first = sgp_agree_missing(call->agree);
+    for (int r = 0; r < call->size; r++)
+        sgp_flight_miss(transport_of(call)->flight, r, sgp_agree_misses(call->agree, r));
+    sgp_inbox_want(inbox_of(call), SGP_FLIGHT_FOR_AGREEMENT, first, sgp_agree_calls(call->agree));
+}
+
 /* Sleeps until something has happened since `since` chunks were taken in. */
 static sgp_status_t wait_for_more(sgp_agree_call_t *call, uint64_t since, uint64_t deadline) {
     sgp_transport_t *transport = transport_of(call);
@@ -316,8 +326,10 @@ static sgp_status_t wait_for_more(sgp_agree_call_t *call, uint64_t since, uint64
     if (status != SGP_OK || sgp_inbox_taken_in(inbox) != since) return status;
     if (sgp_transport_now(transport) >= deadline) return give_up(call);
     if (sgp_fates_changes(transport->fates) != call->changes) return SGP_OK;
-    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
-    if (status == SGP_ERR_TIMEOUT) return SGP_OK;
+    uint64_t now = sgp_transport_now(transport);
+    tell_missing(call);
+    status = sgp_inbox_sleep(inbox, -1, deadline, UINT64_MAX, &now);
+    if (status == SGP_OK) return SGP_OK;
     if (status != SGP_ERR_PEER_LOST) return status;
     return sgp_fates_changes(transport->fates) == call->changes ? nap(transport) : SGP_OK;
 }

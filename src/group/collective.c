@@ -16,22 +16,23 @@ typedef struct part {
     uint64_t sequence;
     size_t count;
     uint64_t deadline;
+    bool chain; /* from the rank before alone */
 } part_t;
 
 static sgp_status_t send_part(const part_t *part, const unsigned char *bytes,
                               const sgp_destination_t *to, int destinations) {
-    sgp_transport_t *transport = sgp_group_transport(part->group);
+    sgp_inbox_t *inbox = sgp_group_inbox(part->group);
     sgp_header_t header = {.kind = SGP_KIND_CONTROL,
                            .encoding = SGP_ENCODING_BYTES,
                            .step = part->sequence,
                            .count = part->count};
     sgp_send_t send;
-    sgp_status_t status = sgp_inbox_send_begin(sgp_group_inbox(part->group), &header, to,
-                                               destinations, part->deadline, &send);
+    sgp_status_t status =
+        sgp_inbox_send_begin(inbox, &header, to, destinations, part->deadline, &send);
     if (status != SGP_OK) return status;
-    for (void *place; (place = sgp_transport_send_next(transport, &send));) {
+    for (void *place; (place = sgp_inbox_send_next(inbox, &send));) {
         memcpy(place, bytes + send.header.offset, send.header.elements);
-        sgp_transport_send_commit(transport, &send);
+        sgp_inbox_send_commit(inbox, &send);
     }
     return SGP_OK;
 }
@@ -47,6 +48,8 @@ static sgp_status_t wait_for_chunk(const part_t *part, int src, size_t offset,
         sgp_group_serve(part->group);
         *chunk = sgp_inbox_find(inbox, &key);
         if (*chunk) return SGP_OK;
+        sgp_inbox_want(inbox, part->chain ? SGP_FLIGHT_FOR_CHAIN : SGP_FLIGHT_FOR_COLLECTIVE, src,
+                       part->sequence);
         sgp_status_t status =
             sgp_inbox_wait_for(inbox, src, since, part->deadline, "message of a collective call");
         if (status != SGP_OK) return status;
@@ -220,6 +223,7 @@ static sgp_status_t pass_along(sgp_group_t *group, unsigned char *bytes, const t
     sgp_status_t status = SGP_OK;
     for (size_t done = 0; done < count && status == SGP_OK;) {
         part_t part = first_part(group, count - done < chunk ? count - done : chunk);
+        part.chain = true;
         if (rank != root) status = receive_part(&part, previous, bytes + done);
         if (status == SGP_OK && next.dst != root) status = send_part(&part, bytes + done, &next, 1);
         done += part.count;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/constants.h"
 #include "base/logging.h"
+#include "group/flight_watch.h"
 #include "group/join/origin.h"
 
 #include <fcntl.h>
@@ -42,7 +43,21 @@ struct sgp_group {
     sgp_group_t *sharing; /* the next one of a circle: the groups of that call */
     bool has_descriptor;
     sgp_log_sink_t *sink; /* options.log; NULL: none. Owned where the call is */
+    sgp_flight_source_t flight;
 };
+
+/* A simulated cluster has none: its times are not the machine's. */
+static sgp_status_t make_recorder(sgp_group_t *group) {
+    sgp_transport_t *transport = group->transport;
+    group->flight.transport = transport;
+    return transport->virtual_time ? SGP_OK
+                                   : sgp_flight_create(transport->capacity, &transport->flight);
+}
+
+static void destroy_recorder(sgp_group_t *group) {
+    sgp_flight_destroy(group->transport->flight);
+    group->transport->flight = NULL;
+}
 
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
     sgp_group_t *made = calloc(1, sizeof *made);
@@ -56,8 +71,9 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     made->participants = calloc(capacity, sizeof *made->participants);
     sgp_status_t status =
         made->others && made->seen && made->participants
-            ? sgp_inbox_create(transport, &made->inbox)
+            ? make_recorder(made)
             : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
+    if (status == SGP_OK) status = sgp_inbox_create(transport, &made->inbox);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in
      * this. */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
@@ -69,6 +85,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     }
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);
+        destroy_recorder(made);
         free(made->others);
         free(made->seen);
         free(made->participants);
@@ -79,6 +96,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
         made->participants[r] = sgp_fates_of(transport->fates, r).state != SGP_FATE_ABSENT;
     for (int r = 0, i = 0; r < transport->size; r++)
         if (r != transport->rank) made->others[i++] = (sgp_destination_t){.dst = r, .weight = 1};
+    if (transport->flight) sgp_flight_watch_add(&made->flight);
     *group = made;
     return SGP_OK;
 }
@@ -225,10 +243,17 @@ sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_f
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     char reason[SGP_CALL_REASON];
     rearm(group);
-    sgp_status_t status = sgp_call_may_run(group->call, body, reason)
-                              ? sgp_call_run(group->call, name, body, argument, size)
-                              : sgp_fail(SGP_ERR_INVALID, "%s: %s", name, reason);
+    if (!sgp_call_may_run(group->call, body, reason))
+        return sgp_api_end(before, sgp_fail(SGP_ERR_INVALID, "%s: %s", name, reason));
+    if (!sgp_call_left(group->call)) sgp_flight_call(group->transport->flight, name);
+    sgp_status_t status = sgp_call_run(group->call, name, body, argument, size);
+    if (!sgp_call_left(group->call)) sgp_flight_return(group->transport->flight, name, status);
+    if (status != SGP_OK) sgp_flight_watch_failed(&group->flight, status);
     return sgp_api_end(before, status);
+}
+
+void sgp_group_failed(sgp_group_t *group, sgp_status_t status) {
+    sgp_flight_watch_failed(&group->flight, status);
 }
 
 void sgp_group_cancel(sgp_group_t *group) {
@@ -353,10 +378,13 @@ static void destroy(sgp_group_t *group) {
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
     if (group->status) group->status_ops->destroy(group->status);
+    sgp_flight_watch_remove(&group->flight);
     if (group->newcomers) group->destroy_newcomers(group->newcomers);
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
     if (group->membership) group->membership_ops->destroy(group->membership);
+    sgp_flight_t *flight = group->transport ? group->transport->flight : NULL;
     sgp_transport_destroy(group->transport);
+    sgp_flight_destroy(flight);
     if (group->owns_call) {
         sgp_call_destroy(group->call);
         free(group->sink);
@@ -376,6 +404,8 @@ static void stop_status(sgp_group_t *group) {
 void sgp_group_undo(sgp_group_t *group) {
     stop_status(group);
     sgp_inbox_destroy(group->inbox);
+    sgp_flight_watch_remove(&group->flight);
+    destroy_recorder(group);
     group->transport = NULL;
     destroy(group);
 }

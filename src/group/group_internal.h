@@ -142,6 +142,11 @@ sgp_group_status_t *sgp_group_status(const sgp_group_t *group);
 void sgp_group_set_status(sgp_group_t *group, sgp_group_status_t *status,
                           const sgp_group_status_ops_t *ops);
 
+/* ---- the flight recorder ---- */
+
+/* The run has ended with that status on this node: its recorder is written, as after a failed call (flight_watch.h). */
+void sgp_group_failed(sgp_group_t *group, sgp_status_t status);
+
 /* ---- the lease ---- */
 
 /* lease: copied; NULL: no agent any more. */

@@ -109,6 +109,7 @@ sgp_status_t sgp_membership_await_quorum(sgp_membership_t *membership) {
         sgp_inbox_collect(membership->inbox);
         if (!membership->paused) break;
         uint64_t until = sgp_transport_now(membership->transport) + PAUSED_SLEEP;
+        sgp_inbox_want(membership->inbox, SGP_FLIGHT_FOR_QUORUM, -1, 0);
         status = sgp_inbox_doze(membership->inbox, since, until, "the other nodes");
     }
     atomic_store(&membership->at_step, false);

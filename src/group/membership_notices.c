@@ -53,6 +53,8 @@ uint64_t sgp_membership_replan(sgp_membership_t *membership) {
 
 static void strike_off_self(sgp_membership_t *membership, sgp_view_claim_t claim) {
     membership->struck_off = true;
+    sgp_flight_note(membership->transport->flight, SGP_FLIGHT_MESSAGES, SGP_FLIGHT_STRUCK_OFF,
+                    membership->self, 0, 0);
     sgp_inbox_end_waits(
         membership->inbox,
         sgp_fail(SGP_ERR_PEER_LOST,
@@ -71,6 +73,8 @@ void sgp_membership_changed(sgp_membership_t *membership) {
     atomic_store(&membership->transport->digest, digest);
     atomic_store(&membership->version, sgp_view_version(membership->view));
     atomic_store(&membership->has_news, true);
+    sgp_flight_note(membership->transport->flight, SGP_FLIGHT_MESSAGES, SGP_FLIGHT_VIEW, -1,
+                    sgp_view_version(membership->view), (uint64_t)sgp_membership_live(membership));
     sgp_view_claim_t claim = sgp_view_claim(membership->view, membership->self,
                                             membership->incarnation, membership->candidate);
     if (claim != SGP_CLAIM_HOLDS && !membership->leaving && !membership->struck_off)

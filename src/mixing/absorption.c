@@ -45,6 +45,7 @@ static sgp_status_t give_up_next(sgp_absorption_t *absorption, sgp_mixer_t *mixe
     *given_up = !find_next(absorption, mixer);
     if (!*given_up) return SGP_OK;
     sgp_status_t status = SGP_OK;
+    sgp_mixer_note(mixer, SGP_FLIGHT_TORN, next.peer, absorption->round);
     if (!ended && next.weight > 0)
         status = sgp_late_interrupted(mixer, next.peer, absorption->round, absorption->offset);
     if (ended) {
@@ -142,6 +143,7 @@ static sgp_status_t wait_for(sgp_mixer_t *mixer, sgp_absorption_t *absorption, u
     char what[48];
     int sender = absorption->senders[absorption->sender].peer;
     snprintf(what, sizeof what, "message of step %" PRIu64, absorption->round);
+    sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_MESSAGE, sender, absorption->round);
     uint64_t until = mixer->holes.elastic ? sgp_absorption_ask(absorption, mixer) : deadline;
     if (until < deadline) return sgp_inbox_doze(mixer->inbox, since, until, what);
     return sgp_inbox_wait_for(mixer->inbox, sender, since, deadline, what);
@@ -150,8 +152,11 @@ static sgp_status_t wait_for(sgp_mixer_t *mixer, sgp_absorption_t *absorption, u
 static void count_received(const sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
     bool late = absorption->round < mixer->round;
     sgp_push_received(mixer, absorption->senders_count, late ? absorption->senders_count : 0);
-    for (int s = 0; s < absorption->senders_count; s++)
+    for (int s = 0; s < absorption->senders_count; s++) {
         sgp_holes_received(mixer, absorption->senders[s].peer);
+        sgp_mixer_note(mixer, late ? SGP_FLIGHT_LATE : SGP_FLIGHT_ABSORBED,
+                       absorption->senders[s].peer, absorption->round);
+    }
 }
 
 sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,

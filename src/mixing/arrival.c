@@ -393,6 +393,7 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
         if (mixes_in_rounds(mixer)) fold_others(mixer, now);
         uint64_t until = now + (mixer->arrival->known ? LINGER_NS : ASK_AGAIN_NS);
         status = sgp_inbox_look(mixer->inbox, false);
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_STATE, -1, 0);
         if (status == SGP_OK)
             status = sgp_inbox_doze(mixer->inbox, since, until < deadline ? until : deadline,
                                     "the vector of a member");

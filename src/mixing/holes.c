@@ -87,8 +87,12 @@ sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t
 static void take_weights_back(sgp_mixer_t *mixer) {
     sgp_returned_t returned;
     double sum = 0;
-    while (sgp_transport_take_back(mixer->transport, mixer->channel, &returned))
+    uint64_t messages = 0;
+    for (; sgp_transport_take_back(mixer->transport, mixer->channel, &returned); messages++)
         sum += returned.weight;
+    if (messages)
+        sgp_flight_note(mixer->transport->flight, SGP_FLIGHT_MESSAGES, SGP_FLIGHT_RETURNED, -1,
+                        mixer->round, messages);
     if (sum == 0 || mixer->options.biased) return;
     mixer->holes.events++;
     mixer->w += sum;

@@ -137,7 +137,8 @@ static bool is_rest_whole(const sgp_mixer_t *mixer, const rest_t *rest) {
     return true;
 }
 
-static void received(sgp_mixer_t *mixer, int src) {
+static void received(sgp_mixer_t *mixer, int src, uint64_t round) {
+    sgp_mixer_note(mixer, SGP_FLIGHT_LATE, src, round);
     sgp_push_received(mixer, 1, 1);
     sgp_holes_received(mixer, src);
 }
@@ -155,7 +156,7 @@ static sgp_status_t absorb_rest(sgp_mixer_t *mixer, const rest_t *rest) {
         sgp_inbox_release(mixer->inbox, chunk);
     }
     if (!mixer->options.biased) mixer->w += weight;
-    received(mixer, rest->src);
+    received(mixer, rest->src, rest->round);
     return SGP_OK;
 }
 
@@ -196,7 +197,7 @@ static sgp_status_t take_lent(sgp_mixer_t *mixer, const rest_t *rest) {
         exchange_kept(mixer, rest, chunk);
         sgp_inbox_release(mixer->inbox, chunk);
     }
-    received(mixer, rest->src);
+    received(mixer, rest->src, rest->round);
     return SGP_OK;
 }
 
@@ -204,6 +205,7 @@ static sgp_status_t take_lent(sgp_mixer_t *mixer, const rest_t *rest) {
 static void tear(sgp_mixer_t *mixer, const rest_t *rest) {
     size_t chunk = sgp_mixer_chunk(mixer);
     mixer->statistics.torn++;
+    sgp_mixer_note(mixer, SGP_FLIGHT_TORN, rest->src, rest->round);
     if (!rest->kept || mixer->options.biased) return;
     mixer->statistics.weight_created += rest->lent;
     for (size_t c = 0; c < chunks_of(mixer); c++)
@@ -291,7 +293,7 @@ static void fold(sgp_mixer_t *mixer, int src, uint64_t round) {
         sgp_inbox_release(mixer->inbox, chunk);
     }
     late->pending_w += weight;
-    received(mixer, src);
+    received(mixer, src, round);
 }
 
 /* Logs nothing: it is tried again. */

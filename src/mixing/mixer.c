@@ -191,6 +191,7 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
     mixer->exchanges = sgp_mixer_ends_round(mixer) && mixer->round >= mixer->entry;
     sgp_transport_at(mixer->transport, mixer->step);
     sgp_status_feed_begin(mixer);
+    sgp_flight_step(mixer->transport->flight, mixer->step, mixer->round);
     sgp_transport_attend(mixer->transport, true);
     sgp_status_t status = mixer->ops->step(mixer, local, deadline);
     sgp_transport_attend(mixer->transport, false);

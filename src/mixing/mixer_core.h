@@ -224,6 +224,12 @@ static inline uint64_t sgp_mixer_mark_end(const sgp_mixer_t *mixer, sgp_trace_ki
     return sgp_trace_end(mixer->trace, SGP_TRACE_COMPUTING, kind, start);
 }
 
+/* For the flight recorder, with the use of the transport: what became of peer's message of a round. */
+static inline void sgp_mixer_note(const sgp_mixer_t *mixer, sgp_flight_kind_t kind, int peer,
+                                  uint64_t round) {
+    sgp_flight_note(mixer->transport->flight, SGP_FLIGHT_MESSAGES, kind, peer, round, 0);
+}
+
 /* Whether numbers may be sent, or kept: they are finite, or the options allow all. */
 static inline bool sgp_mixer_accepts(const sgp_mixer_t *mixer, bool finite) {
     return finite || mixer->options.allow_not_finite;

@@ -109,6 +109,7 @@ static sgp_status_t begin(sgp_mixer_t *mixer, uint64_t deadline) {
     }
     mixer->exchanges = sgp_mixer_ends_round(mixer) && mixer->round >= mixer->entry;
     sgp_status_feed_begin(mixer);
+    sgp_flight_step(mixer->transport->flight, mixer->step, mixer->round);
     sgp_status_t status = mixer->ops->parts->begin(mixer, step, deadline);
     step->rate = (float)(step->local.learning_rate / mixer->w); /* begin can take weight back */
     if (status == SGP_OK && step->local.optimizer) sgp_optimizer_begin(step->local.optimizer);

@@ -54,7 +54,8 @@ static sgp_status_t wait_for_more(const sgp_progress_thread_t *thread, uint64_t 
     sgp_status_t status = sgp_inbox_look(inbox, true);
     if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
     if (status != SGP_OK || sgp_inbox_taken_in(inbox) != since) return status;
-    status = sgp_transport_wait(thread->transport, sgp_inbox_next_look(inbox, UINT64_MAX));
+    uint64_t now = sgp_transport_now(thread->transport);
+    status = sgp_inbox_sleep(inbox, -1, UINT64_MAX, UINT64_MAX, &now);
     if (status != SGP_ERR_PEER_LOST) return SGP_OK;
     return sgp_transport_fail_lost(thread->transport, "messages were under way");
 }
@@ -281,17 +282,34 @@ void sgp_progress_give(sgp_progress_t *progress) {
     sgp_mixer_mark_end(progress->mixer, SGP_TRACE_PUSH, mark); /* waking it takes its time */
 }
 
+/* For the flight recorder. */
+static void note_sleep(const sgp_mixer_t *mixer, sgp_flight_what_t what, int peer, uint64_t now) {
+    sgp_flight_want_t want = {what, peer, mixer->step};
+    sgp_flight_sleep(mixer->transport->flight, SGP_FLIGHT_CALLER, &want, now);
+}
+
+sgp_status_t sgp_progress_pause(sgp_mixer_t *mixer, sgp_flight_what_t what, int peer,
+                                uint64_t deadline) {
+    sgp_transport_t *transport = mixer->transport;
+    note_sleep(mixer, what, peer, sgp_transport_now(transport));
+    sgp_status_t status = sgp_transport_pause(transport, deadline);
+    sgp_flight_wake(transport->flight, SGP_FLIGHT_CALLER, sgp_transport_now(transport), status);
+    return status;
+}
+
 sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline) {
     sgp_mixer_t *mixer = progress->mixer;
     sgp_transport_t *transport = mixer->transport;
     uint64_t start = sgp_transport_now(transport), mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(transport);
     bool slept = progress->thread->holds || progress->active;
+    if (slept) note_sleep(mixer, SGP_FLIGHT_FOR_THREAD, -1, start);
     sgp_status_t status = recall_finished(progress, deadline);
     if (status == SGP_OK) status = sgp_progress_status(progress);
     bool late = progress->thread->holds;
     sgp_transport_unlock(transport);
     uint64_t now = slept ? sgp_transport_now(transport) : start;
+    if (slept) sgp_flight_wake(transport->flight, SGP_FLIGHT_CALLER, now, SGP_OK);
     if (now > start) {
         mixer->paused += now - start;
         sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);

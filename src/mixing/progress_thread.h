@@ -58,6 +58,10 @@ void sgp_progress_give(sgp_progress_t *progress);
 /* Takes the transport back, asleep until the mixer's work has ended. The errors of work; SGP_ERR_TIMEOUT. */
 sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline);
 
+/* sgp_transport_pause of the node while the thread works, and what it waits for, for the flight recorder. */
+sgp_status_t sgp_progress_pause(sgp_mixer_t *mixer, sgp_flight_what_t what, int peer,
+                                uint64_t deadline);
+
 /* For sgp_group_take: a mixer with work takes the transport by sgp_progress_take. NULL for all others. */
 const void *sgp_progress_owner(const sgp_mixer_t *mixer);
 

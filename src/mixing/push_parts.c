@@ -392,8 +392,13 @@ static sgp_status_t wait_for(sgp_part_step_t *step, sgp_mixer_t *mixer,
     char what[96];
     sgp_rank_name_t name;
     chunk = find_awaited(step, chunk);
-    if (!chunk) return sgp_inbox_wait(mixer->inbox, step->seen, deadline, "room to send");
+    if (!chunk) {
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_ROOM, -1, mixer->round);
+        return sgp_inbox_wait(mixer->inbox, step->seen, deadline, "room to send");
+    }
     sgp_push_parts_t *push = &step->push[chunk->round];
+    sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_MESSAGE, push->senders[chunk->absorbed].peer,
+                   push->round);
     if (mixer->ranges) sgp_verdicts_describe(push, mixer, chunk, what, sizeof what);
     else
         snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", push->round,
@@ -430,6 +435,8 @@ static double finish_round(sgp_push_parts_t *push, sgp_mixer_t *mixer) {
         }
         w += push->weights[s];
         sgp_holes_received(mixer, push->senders[s].peer);
+        sgp_mixer_note(mixer, push->round < mixer->round ? SGP_FLIGHT_LATE : SGP_FLIGHT_ABSORBED,
+                       push->senders[s].peer, push->round);
         whole++;
     }
     push->begun = false;

@@ -78,6 +78,8 @@ static bool send_answers(sgp_mixer_t *mixer) {
                                .next = questions->record.next};
         sgp_passed_encode(&passed, bytes);
         if (!send(mixer, SGP_KIND_PASSED, r, neighbour->question, bytes, sizeof bytes)) return true;
+        sgp_flight_note(mixer->transport->flight, SGP_FLIGHT_MESSAGES, SGP_FLIGHT_ANSWERED, r,
+                        round, passed.answer);
         neighbour->question = 0;
     }
     return false;
@@ -91,6 +93,8 @@ static void hear(sgp_mixer_t *mixer, int src, uint64_t number, const sgp_passed_
     if (number != neighbour->asked || neighbour->answered == number) return; /* nobody asked */
     neighbour->answered = number;
     questions->under_way--;
+    sgp_flight_note(mixer->transport->flight, SGP_FLIGHT_MESSAGES, SGP_FLIGHT_TOLD, src,
+                    passed->round, passed->answer);
     if (passed->round != neighbour->round) return;
     if (passed->answer == SGP_ANSWER_NOT_SENT) neighbour->not_sent = passed->round + 1;
     if (passed->next > questions->highest && passed->next < questions->record.next + MOST_AHEAD)
@@ -206,6 +210,7 @@ void sgp_questions_ask(sgp_mixer_t *mixer, int src, uint64_t round) {
     if (neighbour->asked != neighbour->answered) return;
     sgp_wait_encode(round, bytes);
     if (!send(mixer, SGP_KIND_WAIT, src, neighbour->asked + 1, bytes, sizeof bytes)) return;
+    sgp_mixer_note(mixer, SGP_FLIGHT_ASKED, src, round);
     neighbour->asked++;
     neighbour->round = round;
     mixer->questions->under_way++;

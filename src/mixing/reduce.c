@@ -454,16 +454,35 @@ void sgp_reduce_count(sgp_reduce_t *reduce) {
     count_messages(reduce, true, true, owned_by_others(reduce->reducer));
 }
 
-/* A rank whose part of mine or whose mean is missing, and that has left; -1: none. */
-static int missing_and_left(const sgp_reduce_t *reduce, const state_t *state, const size_t *taken) {
+/* Whether a rank's part of mine, or its mean, is missing. */
+static bool is_missing(const sgp_reduce_t *reduce, const state_t *state, const size_t *taken,
+                       int r) {
     const sgp_reducer_t *reducer = reduce->reducer;
     bool scatters = state->scatters && state->reduced < length_of(state->mine);
-    for (int r = 0; r < reducer->size; r++) {
-        bool mean = state->gathers && taken[r] < length_of(sgp_reducer_segment(reducer, r));
-        if (r == reducer->rank || !(mean || (scatters && r == state->there))) continue;
-        if (sgp_transport_has_ended(reducer->transport, r)) return r;
-    }
+    bool mean = state->gathers && taken[r] < length_of(sgp_reducer_segment(reducer, r));
+    return r != reducer->rank && (mean || (scatters && r == state->there));
+}
+
+/* The first of these that has left, too; -1: none. */
+static int missing_and_left(const sgp_reduce_t *reduce, const state_t *state, const size_t *taken) {
+    const sgp_reducer_t *reducer = reduce->reducer;
+    for (int r = 0; r < reducer->size; r++)
+        if (is_missing(reduce, state, taken, r) && sgp_transport_has_ended(reducer->transport, r))
+            return r;
     return -1;
+}
+
+/* For the flight recorder. */
+static void tell_missing(const sgp_reduce_t *reduce, const state_t *state, const size_t *taken) {
+    const sgp_reducer_t *reducer = reduce->reducer;
+    bool scatters = state->scatters && state->reduced < length_of(state->mine);
+    int first = scatters && state->there != reducer->rank ? state->there : -1;
+    for (int r = 0; r < reducer->size; r++) {
+        bool missing = is_missing(reduce, state, taken, r);
+        if (missing && first < 0) first = r;
+        sgp_flight_miss(reducer->transport->flight, r, missing);
+    }
+    sgp_inbox_want(reducer->inbox, SGP_FLIGHT_FOR_PARTS, first, reduce->step);
 }
 
 static void release_all(sgp_reduce_t *reduce, uint64_t step) {
@@ -513,6 +532,7 @@ static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *st
     if (status != SGP_OK) return status;
     bool anybody = sgp_fates_changes(reduce->reducer->transport->fates) > 0;
     int left = anybody ? missing_and_left(reduce, state, taken) : -1;
+    tell_missing(reduce, state, taken);
     if (left < 0) return sgp_inbox_wait(inbox, since, reduce->deadline, "parts of an all-reduce");
     return sgp_inbox_wait_for(inbox, left, since, reduce->deadline, "part of an all-reduce");
 }

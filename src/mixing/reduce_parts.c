@@ -110,6 +110,7 @@ sgp_status_t sgp_reduce_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, s
         status = sgp_reduce_check(&parts->reduce);
         if (status != SGP_OK) return status;
         uint64_t mark = sgp_mixer_mark(mixer);
+        sgp_inbox_want(parts->reduce.reducer->inbox, SGP_FLIGHT_FOR_PARTS, -1, parts->reduce.step);
         status = sgp_inbox_wait(parts->reduce.reducer->inbox, parts->seen, parts->reduce.deadline,
                                 "parts of an all-reduce");
         sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);

@@ -25,6 +25,7 @@ static sgp_status_t absorb_until_all(sgp_mixer_t *mixer, const uint64_t *expecte
         sgp_status_t status = sgp_late_absorb(mixer);
         int missing = find_missing(mixer, expected);
         if (status != SGP_OK || missing < 0) return status;
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_REST, missing, mixer->round);
         status = sgp_inbox_wait_for(mixer->inbox, missing, since, deadline, "late messages");
         if (status != SGP_OK) return status;
     }

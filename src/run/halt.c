@@ -376,9 +376,11 @@ static sgp_status_t wait_for_all(halt_t *halt) {
     bool taken, hurries = only_divides(halt); /* a silent node is not waited for as long as usual */
     sgp_status_t status = sgp_group_take(halt->all, NULL, &taken);
     if (hurries) sgp_membership_in_collective(sgp_group_membership(halt->all), true);
-    while (status == SGP_OK && !is_agreed(halt))
+    while (status == SGP_OK && !is_agreed(halt)) {
+        sgp_inbox_want(inbox, SGP_FLIGHT_FOR_HALT, -1, 0);
         status = sgp_inbox_wait(inbox, sgp_inbox_taken_in(inbox), deadline,
                                 "the other nodes to halt for a checkpoint");
+    }
     if (hurries) sgp_membership_in_collective(sgp_group_membership(halt->all), false);
     if (taken) sgp_group_give(halt->all);
     return status;

@@ -48,12 +48,20 @@ bool run_files_finished(const json_t *summary) {
 
 /* ---- removing ---- */
 
+/* "flight-3.json", "flight-3.1.json", or a part of it (group/flight_file.h). */
+static bool is_flight(const char *name) {
+    size_t numbers = strncmp(name, "flight-", 7) == 0 ? strspn(name + 7, "0123456789.") : 0;
+    const char *end = name + 7 + numbers; /* the point before json is among them */
+    return numbers > 1 && (!strcmp(end, "json") || !strcmp(end, "json.part"));
+}
+
 /* A part of a file, or "config-3.json", of a killed run. */
 static bool is_leftover(const char *name) {
     char config[NAME_MAX + 1];
     int rank, length = 0;
     for (int i = 0; i < NAMES; i++)
         if (atomic_file_is_part(name, names[i])) return true;
+    if (is_flight(name)) return true;
     if (sscanf(name, "config-%d.json%n", &rank, &length) != 1 || length == 0) return false;
     snprintf(config, sizeof config, "config-%d.json", rank);
     return name[length] == '\0' || atomic_file_is_part(name, config);

@@ -3,6 +3,7 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
+#include "group/flight_watch.h"
 #include "group/group_internal.h"
 #include "run/agreement.h"
 #include "run/run_arrivals.h"
@@ -249,6 +250,7 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     checkpoint_restart_clock(run);
     sgp_status_t status = run_all(run, summary);
     if (status) {
+        sgp_group_failed(run->group, status); /* before calls that are about the end alone */
         run_pause_over(run);
         prepare_to_leave(run, groups, status);
         status = ending_share(run, status, summary);
@@ -321,8 +323,11 @@ static sgp_status_t run_whole(const train_options_t *options, const invitation_t
     run->average_model_accuracy5 = NAN;
     run->average_model_accuracy = run->train_loss = run->consensus.distance = NAN;
     *summary = (train_summary_t){.state = TRAIN_FAILED};
+    if (options->output) sgp_flight_watch_into(options->output, false); /* on SIGQUIT alone */
     sgp_status_t status = invitation ? enter(run, invitation) : prepare(run);
     if (!status) {
+        sgp_flight_watch_name(run->id);
+        if (options->output) sgp_flight_watch_into(options->output, true);
         status = run_to_the_end(run, groups, summary);
         if (status && run->trace.trace) run_trace_write_own(&run->trace);
         release(run);

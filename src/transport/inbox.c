@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 #include "codec/codec.h"
+#include "transport/inbox_flight.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -69,6 +70,7 @@ struct sgp_inbox {
     pushes_t *pushes; /* (size) by rank */
     uint64_t newest;  /* step that was asked for */
     uint64_t refused; /* chunks */
+    sgp_inbox_flight_t flight;
 };
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
@@ -76,7 +78,9 @@ sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
     made->heard = calloc((size_t)transport->capacity, sizeof *made->heard);
     made->pushes = calloc((size_t)transport->capacity, sizeof *made->pushes);
-    if (!made->heard || !made->pushes) {
+    if (!sgp_inbox_flight_init(&made->flight, transport->capacity) || !made->heard ||
+        !made->pushes) {
+        sgp_inbox_flight_fini(&made->flight);
         free(made->heard);
         free(made->pushes);
         free(made);
@@ -134,6 +138,10 @@ const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank) {
     return &inbox->heard[rank];
 }
 
+void sgp_inbox_note_pushed(sgp_inbox_t *inbox, const sgp_destination_t *to, int destinations) {
+    for (int i = 0; i < destinations; i++) inbox->heard[to[i].dst].sent = true;
+}
+
 void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status) {
     inbox->ended = status;
 }
@@ -174,7 +182,10 @@ static void serve_owner(sgp_inbox_owner_t *owner) {
 
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
     uint32_t events = sgp_fates_events(inbox->transport->fates);
-    if (events != inbox->events) sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
+    if (events != inbox->events) {
+        sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
+        sgp_inbox_note_fates(&inbox->flight, inbox->transport);
+    }
     inbox->events = events;
     if (inbox->alarm != UINT64_MAX) look_at_alarms(inbox);
     if (inbox->due) serve(inbox);
@@ -320,6 +331,8 @@ static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
                 sgp_transport_name(inbox->transport, header->src, &name), header->channel,
                 header->step, reason);
     inbox->transport->counters.refused++;
+    inbox->flight.refused++;
+    sgp_inbox_note_refused(inbox->transport, header);
     sgp_transport_release(inbox->transport, chunk);
 }
 
@@ -393,6 +406,7 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     if (inbox->services[key->kind].serve) inbox->due |= 1u << key->kind;
     if (key->kind == SGP_KIND_PUSH) note_push(&inbox->pushes[key->src], key);
     note_header(inbox, &entry->chunk.header);
+    sgp_inbox_note_arrival(inbox->transport, &entry->chunk.header);
     for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next) tell(at, &entry->chunk.header);
 }
 
@@ -482,6 +496,7 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     free(inbox->closed);
     free(inbox->heard);
     free(inbox->pushes);
+    sgp_inbox_flight_fini(&inbox->flight);
     free(inbox);
 }
 
@@ -495,17 +510,32 @@ sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
 static bool has_to_sleep(sgp_inbox_t *inbox, uint64_t since, sgp_status_t *status) {
     *status = sgp_inbox_look(inbox, false);
     if (*status == SGP_OK) *status = sgp_inbox_retry(inbox, since);
-    return *status == SGP_OK && inbox->taken_in == since;
+    if (*status == SGP_OK && inbox->taken_in == since) return true;
+    inbox->flight.want.what = SGP_FLIGHT_FOR_OTHER;
+    return false;
+}
+
+void sgp_inbox_want(sgp_inbox_t *inbox, sgp_flight_what_t what, int peer, uint64_t step) {
+    inbox->flight.want = (sgp_flight_want_t){what, peer, step};
+}
+
+sgp_status_t sgp_inbox_sleep(sgp_inbox_t *inbox, int rank, uint64_t until, uint64_t deadline,
+                             uint64_t *now) {
+    sgp_transport_t *transport = inbox->transport;
+    sgp_inbox_note_sleep(&inbox->flight, transport, rank, *now);
+    sgp_status_t status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, until));
+    *now = sgp_transport_now(transport);
+    if (status == SGP_ERR_TIMEOUT && *now < deadline) status = SGP_OK;
+    sgp_inbox_note_wake(&inbox->flight, transport, *now, status);
+    return status;
 }
 
 /* deadline: from then on the end of the sleep is an error. */
-static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t until, uint64_t deadline,
+static sgp_status_t sleep_until(sgp_inbox_t *inbox, int rank, uint64_t until, uint64_t deadline,
                                 const char *what) {
     sgp_transport_t *transport = inbox->transport;
-    sgp_status_t status;
-    uint64_t start = sgp_transport_now(transport);
-    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, until));
-    uint64_t end = sgp_transport_now(transport);
+    uint64_t start = sgp_transport_now(transport), end = start;
+    sgp_status_t status = sgp_inbox_sleep(inbox, rank, until, deadline, &end);
     inbox->waited += end - start;
     if (status == SGP_ERR_INTERRUPTED) return status;
     if (status == SGP_ERR_PEER_LOST) {
@@ -513,21 +543,20 @@ static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t until, uint64_t dea
         snprintf(doing, sizeof doing, "waiting for %s", what);
         return sgp_transport_fail_lost(transport, doing);
     }
-    if (status == SGP_ERR_TIMEOUT && end >= deadline)
-        return sgp_fail(status, "gave up waiting for %s", what);
+    if (status == SGP_ERR_TIMEOUT) return sgp_fail(status, "gave up waiting for %s", what);
     return SGP_OK;
 }
 
 sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what) {
     sgp_status_t status;
-    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, until, UINT64_MAX, what)
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, -1, until, UINT64_MAX, what)
                                                : status;
 }
 
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
     sgp_status_t status;
-    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, deadline, what)
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, -1, deadline, deadline, what)
                                                : status;
 }
 
@@ -551,50 +580,5 @@ sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, ui
                         sgp_transport_name(transport, transport->rank, &here), what);
     }
     snprintf(doing, sizeof doing, "the %s from %s", what, name.text);
-    return sleep_until(inbox, deadline, deadline, doing);
-}
-
-/* ---- sending ---- */
-
-sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
-                                const sgp_destination_t *to, int destinations, sgp_send_t *send) {
-    sgp_transport_t *transport = inbox->transport;
-    sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
-    for (int i = 0; i < destinations && status == SGP_OK && header->kind == SGP_KIND_PUSH; i++)
-        inbox->heard[to[i].dst].sent = true;
-    return status == SGP_ERR_PEER_LOST ? sgp_transport_fail_lost(transport, NULL) : status;
-}
-
-sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
-                                  const sgp_destination_t *to, int destinations, uint64_t deadline,
-                                  sgp_send_t *send) {
-    for (;;) {
-        sgp_status_t status = sgp_inbox_send_try(inbox, header, to, destinations, send);
-        if (status != SGP_ERR_AGAIN) return status;
-        sgp_inbox_collect(inbox);
-        status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");
-        if (status != SGP_OK) return status;
-    }
-}
-
-void *sgp_inbox_send_next(sgp_inbox_t *inbox, sgp_send_t *send) {
-    return sgp_transport_send_next(inbox->transport, send);
-}
-
-void *sgp_inbox_send_chunk(sgp_inbox_t *inbox, sgp_send_t *send, uint64_t index) {
-    return sgp_transport_send_chunk(inbox->transport, send, index);
-}
-
-void sgp_inbox_send_abandon(sgp_inbox_t *inbox, sgp_send_t *send) {
-    sgp_transport_send_abandon(inbox->transport, send);
-}
-
-void sgp_inbox_send_commit(sgp_inbox_t *inbox, sgp_send_t *send) {
-    sgp_transport_send_commit(inbox->transport, send);
-}
-
-bool sgp_inbox_send_paced(sgp_inbox_t *inbox, sgp_send_t *send) {
-    if (!sgp_transport_keep_close(inbox->transport, send)) return false;
-    sgp_inbox_collect(inbox);
-    return true;
+    return sleep_until(inbox, rank, deadline, deadline, doing);
 }

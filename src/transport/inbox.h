@@ -113,6 +113,9 @@ typedef struct sgp_heard {
 
 const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank);
 
+/* Pushes were begun to these. */
+void sgp_inbox_note_pushed(sgp_inbox_t *inbox, const sgp_destination_t *to, int destinations);
+
 /* The seat has a new member, of which nothing has been heard and to which nothing was sent. Releases what the earlier one has
  * said without anybody taking it, from SGP_KIND_NOTICE on: the new one counts such messages from 1 again. */
 void sgp_inbox_forget(sgp_inbox_t *inbox, int rank);
@@ -168,6 +171,16 @@ sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, ui
 
 /* As sgp_inbox_wait, but the end of the time is no error. */
 sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what);
+
+/* What the next of these sleeps is for, for the flight recorder; a caller that does not say so waits for something OTHER. Cheap, and
+ * without effect where it does not sleep after all. */
+void sgp_inbox_want(sgp_inbox_t *inbox, sgp_flight_what_t what, int peer, uint64_t step);
+
+/* One sleep, without a look at anything before: until the transport has something, `until`, or the next look is due. rank: whose
+ * chunks it waits for, or -1. *now: the time, before and after. SGP_OK; SGP_ERR_TIMEOUT: deadline has passed; the others of
+ * sgp_transport_wait. For sgp_inbox_wait and those that do without it. */
+sgp_status_t sgp_inbox_sleep(sgp_inbox_t *inbox, int rank, uint64_t until, uint64_t deadline,
+                             uint64_t *now);
 
 /* Begins a message, asleep until there is room. Errors as sgp_inbox_wait. */
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,

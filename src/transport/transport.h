@@ -39,6 +39,7 @@
 #ifndef SGP_TRANSPORT_TRANSPORT_H
 #define SGP_TRANSPORT_TRANSPORT_H
 
+#include "base/flight.h"
 #include "base/fork.h"
 #include "transport/fates.h"
 #include "transport/pace.h"
@@ -308,6 +309,7 @@ struct sgp_transport {
                          its chunks are there */
     sgp_ranks_t ranks; /* set by the transport's owner; zeros are fine */
     sgp_transport_counters_t counters;
+    sgp_flight_t *flight; /* the owner's; NULL: off */
     sgp_fork_hook_t fork; /* forked.h */
 };
 

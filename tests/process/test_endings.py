@@ -83,7 +83,8 @@ class Endings(ProgramTest):
                 masks[int(thread)] = int(re.search(r"SigBlk:\s*(\w+)", file.read()).group(1), 16)
         wanted = sum(1 << (number - 1) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         self.assertEqual(masks.pop(process.pid) & wanted, 0)
-        self.assertEqual([mask & wanted for mask in masks.values()], [wanted] * 4)
+        self.assertEqual({mask & wanted for mask in masks.values()}, {wanted})
+        self.assertGreaterEqual(len(masks), 4)
 
     def test_killed_launcher(self):
         """The nodes have connected, and removed their rendezvous directory."""

@@ -11,7 +11,7 @@ ROOT = Path(os.environ.get("SGP_SOURCE", Path(__file__).resolve().parents[2]))
 # neighbours, which may include each other, though not in a circle. CONTRIBUTING.md, "Layers", has the same house.
 ORDER = [
     ["tools/sgp"],
-    ["tools/sgp/report", "tools/sgp/graph", "tools/sgp/simulate", "tools/sgp/bench", "tools/sgp/data",
+    ["tools/sgp/report", "tools/sgp/flight", "tools/sgp/graph", "tools/sgp/simulate", "tools/sgp/bench", "tools/sgp/data",
      "tools/sgp/launch"],
     ["tools/sgp/cli"],
     ["src/run"],
@@ -36,6 +36,7 @@ ORDER = [
 HEADERS = {
     "tools/sgp": "command.h",
     "tools/sgp/report": "report.h",
+    "tools/sgp/flight": "flight_view.h",
     "tools/sgp/graph": "graph_view.h",
     "tools/sgp/simulate": "simulate_settings.h",
     "tools/sgp/bench": "bench.h",

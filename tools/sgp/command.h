@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The subcommands of the program. main.c calls them. command_NAME.c holds a subcommand's options
- * and the order of its steps; it calls the folders report, graph, simulate, bench, data and launch, which
+ * and the order of its steps; it calls the folders report, flight, graph, simulate, bench, data and launch, which
  * draw, print, write and start. Those call cli and src, and never a subcommand. Only this program prints
  * and exits; the library never does. */
 #ifndef SGP_COMMAND_H
@@ -17,6 +17,7 @@
     X(compare, &compare_table, "train with several algorithms and write a report")                 \
     X(table, &table_table, "print one line for each finished run")                                 \
     X(report, &report_table, "write a page with tables and plots about runs")                      \
+    X(flight, &flight_table, "say who waited for whom when a run failed or hung")                  \
     X(graph, &graph_table, "show who sends to whom, and how well it averages")                     \
     X(simulate, &simulate_table, "predict the training speed of a cluster")                        \
     X(bench, &bench_table, "measure the figures that simulate needs of a cluster")                 \
@@ -36,8 +37,8 @@ COMMANDS(COMMAND_DECLARE)
 
 /* Their options. */
 extern const option_table_t train_table, run_table, compare_table, table_table, report_table,
-    graph_table, simulate_table, bench_table, average_table, eval_table, model_table, data_table,
-    key_table;
+    flight_table, graph_table, simulate_table, bench_table, average_table, eval_table, model_table,
+    data_table, key_table;
 
 typedef struct command {
     const char *name;

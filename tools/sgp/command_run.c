@@ -100,8 +100,13 @@ static int start(const run_settings_t *settings, char **argv) {
     if (strcmp(transport, "tcp") == 0) setenv("SGP_INTERFACE", "127.0.0.1", 0);
     int nodes = settings->nodes ? settings->nodes : USUAL_NODES;
     bool goes_on = settings->on_loss && strcmp(settings->on_loss, "continue") == 0;
-    return launch(&(launch_options_t){
-        .nodes = nodes, .file = argv[0], .argv = argv, .goes_on = goes_on, .apart = goes_on});
+    const char *records = getenv("SGP_FLIGHT");
+    return launch(&(launch_options_t){.nodes = nodes,
+                                      .file = argv[0],
+                                      .argv = argv,
+                                      .goes_on = goes_on,
+                                      .apart = goes_on,
+                                      .records = records && *records ? records : NULL});
 }
 
 int command_run(int argc, char **argv) {

@@ -67,6 +67,7 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
                                        .goes_on = train_goes_on(&settings->run),
                                        .grace = INTERRUPT_GRACE,
                                        .speaks = true,
+                                       .records = settings->run.output,
                                        .reason = reason},
                     settings->run.transport, &settings->joining, added, argc, argv);
     if (status) write_for_node_0(settings, status, reason);

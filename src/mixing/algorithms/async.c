@@ -127,6 +127,8 @@ static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
     }
     /* Late: its sender has made at least one more step before this node absorbs it. */
     sgp_push_received(mixer, 1, async->waiting_w > 0);
+    sgp_mixer_note(mixer, async->waiting_w > 0 ? SGP_FLIGHT_LATE : SGP_FLIGHT_ABSORBED, src,
+                   sender->next);
     if (sender->member == member_of(mixer, src)) sgp_holes_received(mixer, src);
     async->waiting_w += weight;
     sender->next++;
@@ -419,6 +421,7 @@ static sgp_status_t begin_rest(sgp_mixer_t *mixer, const sgp_header_t *header,
         uint64_t since = sgp_inbox_taken_in(mixer->inbox);
         status = take_in(mixer);
         release_rests(mixer);
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_ROOM, to->dst, header->step);
         if (status == SGP_OK)
             status = sgp_inbox_wait(mixer->inbox, since, deadline, "room to send");
         if (status != SGP_OK) return status;
@@ -468,6 +471,7 @@ static int find_missing(sgp_mixer_t *mixer) {
 
 static sgp_status_t wait_for_missing(sgp_mixer_t *mixer, int missing, uint64_t since,
                                      uint64_t deadline) {
+    sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_REST, missing, rest_number(mixer));
     if (sgp_transport_has_ended(mixer->transport, missing))
         return sgp_inbox_wait_for(mixer->inbox, missing, since, deadline, "last messages");
     return sgp_inbox_wait(mixer->inbox, since, deadline, "the slower nodes to settle");
@@ -505,6 +509,7 @@ static sgp_status_t settle_together(sgp_mixer_t *mixer, uint64_t deadline) {
         status = take_in(mixer);
         int missing = status == SGP_OK ? find_fewer(mixer, expected) : -1;
         if (missing < 0) break;
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_REST, missing, async->settles);
         status = sgp_inbox_wait_for(mixer->inbox, missing, since, deadline, "last messages");
     }
     free(expected);

@@ -59,6 +59,8 @@ static sgp_status_t begin_later(sgp_mixer_t *mixer, sgp_work_t *left) {
     overlap->begun = status == SGP_OK;
     if (status != SGP_ERR_AGAIN) return status;
     sgp_inbox_collect(mixer->inbox); /* late messages are folded by the next look */
+    sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_ROOM,
+                   overlap->destinations == 1 ? overlap->to->dst : -1, overlap->round);
     if (sgp_progress_must_end(mixer->progress)) *left = SGP_WORK_DONE;
     return SGP_OK;
 }

@@ -113,7 +113,8 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_status_t status = SGP_OK;
     while (pairs->phase != SGP_PAIRS_IDLE && pairs->left < 0 &&
            sgp_progress_holds(mixer->progress) && now < deadline && status == SGP_OK) {
-        status = sgp_transport_pause(mixer->transport, deadline);
+        status = sgp_progress_pause(mixer, SGP_FLIGHT_FOR_EXCHANGE, sgp_pairs_next_partner(mixer),
+                                    deadline);
         now = sgp_transport_now(mixer->transport);
     }
     if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
@@ -208,7 +209,7 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_status_t status = SGP_OK;
     while (pairs->resting < actives && pairs->left < 0 && sgp_progress_holds(mixer->progress) &&
            status == SGP_OK && sgp_transport_now(mixer->transport) < deadline)
-        status = sgp_transport_pause(mixer->transport, deadline);
+        status = sgp_progress_pause(mixer, SGP_FLIGHT_FOR_REST, -1, deadline);
     bool late = pairs->resting < actives;
     int left = pairs->left;
     if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
@@ -232,23 +233,26 @@ static void end_rest(sgp_mixer_t *mixer) {
     pairs->settles++;
 }
 
-static bool all_rest(const sgp_mixer_t *mixer) {
+/* -1: all others rest. */
+static int first_restless(const sgp_mixer_t *mixer) {
     const sgp_pairs_t *pairs = mixer->extra;
     for (int r = 0; r < mixer->size; r++)
-        if (r != mixer->rank && !pairs->askers[r].rests && !pairs->askers[r].ended) return false;
-    return true;
+        if (r != mixer->rank && !pairs->askers[r].rests && !pairs->askers[r].ended) return r;
+    return -1;
 }
 
 /* In an elastic group nobody relies on the roles of others: each node rests once its own exchange is over, and answers until
  * all others that are there rest. */
 static sgp_status_t rest_with_all(sgp_mixer_t *mixer, uint64_t deadline) {
+    const sgp_pairs_t *pairs = mixer->extra;
     sgp_status_t status = wait_for_exchange(mixer, deadline);
     if (status == SGP_OK) status = sgp_progress_take(mixer->progress, deadline);
     if (status == SGP_OK) status = tell_rest(mixer, deadline);
     while (status == SGP_OK) {
         uint64_t since = sgp_inbox_taken_in(mixer->inbox);
         status = sgp_pairs_serve(mixer);
-        if (status != SGP_OK || all_rest(mixer)) break;
+        if (status != SGP_OK || first_restless(mixer) < 0) break;
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_REST, first_restless(mixer), pairs->settles);
         status = sgp_inbox_wait(mixer->inbox, since, deadline, "the slower nodes");
     }
     return status;

@@ -232,6 +232,7 @@ static sgp_status_t await_chunk(sgp_mixer_t *mixer, sgp_kind_t kind, uint64_t nu
         *chunk = sgp_push_find(mixer, kind, 0, number, offset);
         if (*chunk) break;
         waited = true;
+        sgp_inbox_want(mixer->inbox, SGP_FLIGHT_FOR_SERVER, 0, number);
         sgp_status_t status =
             sgp_inbox_wait_for(mixer->inbox, 0, since, deadline, "parameters of the server");
         if (status != SGP_OK) return status;
@@ -344,7 +345,7 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     while (server->resting < mixer->size - 1 && server->left < 0 &&
            sgp_progress_holds(mixer->progress) && status == SGP_OK &&
            sgp_transport_now(mixer->transport) < deadline)
-        status = sgp_transport_pause(mixer->transport, deadline);
+        status = sgp_progress_pause(mixer, SGP_FLIGHT_FOR_REST, -1, deadline);
     bool late = server->resting < mixer->size - 1;
     int left = server->left;
     if (status == SGP_OK) status = sgp_progress_status(mixer->progress);

@@ -296,6 +296,13 @@ static void interrupt(launcher_t *launcher, int number) {
     else if (launcher->phase < ENDING) enter(launcher, ENDING, grace(launcher));
 }
 
+/* Ctrl-\ has reached the nodes, too. */
+static void record(const launcher_t *launcher, const siginfo_t *from) {
+    if (from->si_code != SI_KERNEL) signal_nodes(launcher, SIGQUIT);
+    message_error("the nodes write what they wait for; to read it: sgp flight %s",
+                  launcher->options->records);
+}
+
 /* Names each node that is killed, and the reason. */
 static void report_killed(const launcher_t *launcher) {
     char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
@@ -322,9 +329,9 @@ static void escalate(launcher_t *launcher) {
 }
 
 /* Sleeps until the next event. Returns the signal; 0: the deadline has passed. */
-static int next_event(const launcher_t *launcher) {
+static int next_event(const launcher_t *launcher, siginfo_t *from) {
     if (launcher->phase == RUNNING || launcher->phase == KILLING)
-        return sigwaitinfo(&launcher->signals, NULL);
+        return sigwaitinfo(&launcher->signals, from);
     struct timespec now, left;
     clock_gettime(CLOCK_MONOTONIC, &now);
     left.tv_sec = launcher->deadline.tv_sec - now.tv_sec;
@@ -334,15 +341,17 @@ static int next_event(const launcher_t *launcher) {
         left.tv_nsec += 1000000000;
     }
     if (left.tv_sec < 0) return 0;
-    int number = sigtimedwait(&launcher->signals, NULL, &left);
+    int number = sigtimedwait(&launcher->signals, from, &left);
     return number < 0 && errno == EAGAIN ? 0 : number;
 }
 
 static void supervise(launcher_t *launcher) {
     while (launcher->running > 0) {
-        int number = next_event(launcher);
+        siginfo_t from = {0};
+        int number = next_event(launcher, &from);
         if (number == 0) escalate(launcher);
         else if (number == SIGCHLD) reap(launcher);
+        else if (number == SIGQUIT && launcher->options->records) record(launcher, &from);
         else if (number > 0) interrupt(launcher, number);
     }
     if (!launcher->options->apart || launcher->interrupted || !launcher->succeeded) return;
