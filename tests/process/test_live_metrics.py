@@ -143,9 +143,10 @@ class Killed(LiveMetrics):
 
     def test_all_killed_and_resumed(self):
         """The lines of the run that nothing has stopped."""
-        self.train(*RUN, "--epochs", "3", *self.LONG, output="whole")
-        process = self.begin("--epochs", "3", *self.LONG, "--slow-node", "1:30")
-        self.wait_lines(4 * (LINES + 1) + 4 * LINES // 2, process)
+        self.data(train=2048)
+        self.train(*RUN, "--epochs", "6", *self.LONG, output="whole")
+        process = self.begin("--epochs", "6", *self.LONG)
+        self.wait_lines(4 * 3, process)
         self.kill_all(process)
         self.assertGreater(len(self.own_files()), 0)
         status, _, err = self.run_program("train", "--resume", self.output())
@@ -235,7 +236,8 @@ class Reports(LiveMetrics):
             return run, file.read()
 
     def test_running_and_killed(self):
-        process = self.begin("--epochs", "100000", "--metrics-seconds", "0.05", "--slow-node", "1:100")
+        self.data(train=4096)
+        process = self.begin("--epochs", "100000", "--metrics-seconds", "0.05")
         self.wait_lines(12, process)
         run, page = self.report()
         self.assertIn("It is still running", page)
