@@ -328,13 +328,15 @@ void run_live_start(run_t *run) {
 }
 
 /* Of a run that ended early the lines go into this process's own file: whoever writes metrics.jsonl now, it is perhaps not this
- * one any more. */
-void run_live_stop(run_t *run, uint64_t epoch, bool finished) {
+ * one any more. What the disk or the memory has refused is not tried again. */
+void run_live_stop(run_t *run, uint64_t epoch, sgp_status_t status) {
     struct run_live *live = run->live;
     if (!live) return;
+    bool under_way = status && (run->metrics.count > 0 || run->metrics.open_steps > 0);
+    bool refused = status == SGP_ERR_IO || status == SGP_ERR_NO_MEMORY;
     pthread_mutex_lock(&live->lock);
     live->pending = false;
-    if (!finished && live->steps > 0) {
+    if (under_way && !refused && live->steps > 0) {
         hand_over(run, epoch, 0);
         live->next->writes = false;
     }
@@ -342,7 +344,7 @@ void run_live_stop(run_t *run, uint64_t epoch, bool finished) {
     pthread_cond_signal(&live->wake);
     pthread_mutex_unlock(&live->lock);
     pthread_join(live->thread, NULL);
-    if (finished) atomic_file_remove(live->output, live->name);
+    if (!under_way && !refused) atomic_file_remove(live->output, live->name);
     run->live = NULL;
     destroy(live);
 }

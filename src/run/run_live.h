@@ -38,8 +38,8 @@ void run_live_after_steps(run_t *run, uint64_t epoch);
  * Returns the lines of that epoch, from 1, that metrics.jsonl has. */
 int run_live_settle(run_t *run, int epoch);
 
-/* The thread ends, and this process's own file is complete; of a finished run it is removed. Does nothing without
- * run_live_start. */
-void run_live_stop(run_t *run, uint64_t epoch, bool finished);
+/* The thread ends, and this process's own file is complete; where no epoch is under way it is removed. status: of the run.
+ * Does nothing without run_live_start. */
+void run_live_stop(run_t *run, uint64_t epoch, sgp_status_t status);
 
 #endif

@@ -216,7 +216,7 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
                                    resize_happens(run) ? &run->consensus : NULL);
     for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
     if (!status) status = run_output_trace(run);
-    if (!status) run_live_stop(run, epochs, true);
+    if (!status) run_live_stop(run, epochs, SGP_OK);
     return status ? status : finish(run, summary);
 }
 
@@ -252,7 +252,7 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     run_live_start(run);
     sgp_status_t status = run_all(run, summary);
     if (status) {
-        run_live_stop(run, epochs_finished(&run->replica.epochs, run->step), false);
+        run_live_stop(run, epochs_finished(&run->replica.epochs, run->step), status);
         run_pause_over(run);
         prepare_to_leave(run, groups, status);
         status = ending_share(run, status, summary);
