@@ -37,8 +37,8 @@ static sgp_status_t write_all(int file, const char *path, const void *bytes, siz
 }
 
 /* close may report an error that a network file system has delayed. */
-static sgp_status_t finish(int file, const char *path, sgp_status_t status) {
-    if (!status && fsync(file) != 0) status = fail(path, "written");
+static sgp_status_t finish(int file, const char *path, sgp_status_t status, bool sync) {
+    if (!status && sync && fsync(file) != 0) status = fail(path, "written");
     if (close(file) != 0 && !status) status = fail(path, "written");
     return status;
 }
@@ -65,7 +65,7 @@ sgp_status_t atomic_file_replace(const char *directory, const char *name,
     if (file < 0) return fail(part_path, "written");
     for (int i = 0; i < count && !status; i++)
         status = write_all(file, path, parts[i].bytes, parts[i].count);
-    status = finish(file, path, status);
+    status = finish(file, path, status, true);
     if (!status && rename(part_path, path) != 0) status = fail(path, "replaced");
     if (status) {
         unlink(part_path);
@@ -83,8 +83,8 @@ bool atomic_file_is_part(const char *file, const char *name) {
     return strcmp(rest, ".part") == 0;
 }
 
-sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
-                                size_t count) {
+static sgp_status_t append(const char *directory, const char *name, const void *bytes, size_t count,
+                           bool sync) {
     char path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (status) return status;
@@ -97,7 +97,17 @@ sgp_status_t atomic_file_append(const char *directory, const char *name, const v
         if (status && S_ISREG(before.st_mode) && ftruncate(file, before.st_size) != 0)
             sgp_log(SGP_LOG_WARNING, "%s: its last line may be cut: %s", path, strerror(errno));
     }
-    return finish(file, path, status);
+    return finish(file, path, status, sync);
+}
+
+sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
+                                size_t count) {
+    return append(directory, name, bytes, count, true);
+}
+
+sgp_status_t atomic_file_grow(const char *directory, const char *name, const void *bytes,
+                              size_t count) {
+    return append(directory, name, bytes, count, false);
 }
 
 sgp_status_t atomic_file_remove(const char *directory, const char *name) {

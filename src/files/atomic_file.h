@@ -31,6 +31,10 @@ sgp_status_t atomic_file_replace(const char *directory, const char *name,
 sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
                                 size_t count);
 
+/* The same without forcing it to the disk: what was appended outlives the process, but perhaps not the machine. */
+sgp_status_t atomic_file_grow(const char *directory, const char *name, const void *bytes,
+                              size_t count);
+
 /* Removes directory/name, if it exists. SGP_ERR_IO. */
 sgp_status_t atomic_file_remove(const char *directory, const char *name);
 

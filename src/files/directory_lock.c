@@ -112,3 +112,15 @@ void directory_lock_release(directory_lock_t *lock) {
     if (flock(lock->file, LOCK_EX | LOCK_NB) == 0 && is_in_place(lock)) unlink(lock->path);
     close_it(lock);
 }
+
+/* A pipe in the file's place must not block. */
+bool directory_lock_is_held(const char *directory) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/" DIRECTORY_LOCK_FILE, directory) >= PATH_MAX) return false;
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) return false;
+    bool held = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(file);
+    return held;
+}

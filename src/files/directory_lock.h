@@ -35,6 +35,9 @@ directory_lock_state_t directory_lock_take(const char *directory,
                                            const char token[DIRECTORY_LOCK_TOKEN],
                                            directory_lock_t *lock);
 
+/* Whether a process holds the lock; false where that cannot be found out. Takes it for a moment, which others allow for. */
+bool directory_lock_is_held(const char *directory);
+
 /* The last process with the token removes the file. Does nothing if the lock is not held. */
 void directory_lock_release(directory_lock_t *lock);
 

@@ -8,6 +8,7 @@
 #include "run/mass.h"
 #include "run/pacing.h"
 #include "run/run_data.h"
+#include "run/run_live.h"
 #include "run/run_output.h"
 #include "run/run_progress.h"
 
@@ -183,14 +184,18 @@ static void warn_if_drifted(const run_t *run, uint64_t epoch) {
     mass_warn(run, &run->consensus, when);
 }
 
-/* The files of an epoch. A node that writes them instead of a lost one first puts them in order. ended: the time of the
+/* The files of an epoch, without the lines that they have already. A node that writes them instead of a lost one first puts them
+ * in order. ended: the time of the
  * epoch's last step, as pacing_wall_time. */
-static sgp_status_t write_files(run_t *run, const metrics_lines_t *lines,
-                                const metrics_epoch_t *all, const metrics_node_t *nodes,
-                                double ended) {
+static sgp_status_t write_files(run_t *run, metrics_lines_t *lines, const metrics_epoch_t *all,
+                                const metrics_node_t *nodes, double ended) {
     sgp_status_t status = SGP_OK;
     if (!run_writes(run)) return SGP_OK;
-    if (run->writer != run->rank) status = run_output_take_over(run, (uint64_t)all->epoch - 1);
+    lines->first = run_live_settle(run, all->epoch);
+    if (run->writer != run->rank) {
+        lines->first = 0;
+        status = run_output_take_over(run, (uint64_t)all->epoch - 1);
+    }
     if (!status) status = metrics_write(lines, run->options->output, all, nodes);
     if (!status && run->options->tensorboard)
         status = run_tensorboard_write(&run->tensorboard, lines, all, nodes, ended);
@@ -198,9 +203,8 @@ static sgp_status_t write_files(run_t *run, const metrics_lines_t *lines,
 }
 
 /* The first node writes; if it is lost before all know that it has written, the next one does. */
-static sgp_status_t write_together(run_t *run, const metrics_lines_t *lines,
-                                   const metrics_epoch_t *all, const metrics_node_t *nodes,
-                                   double ended) {
+static sgp_status_t write_together(run_t *run, metrics_lines_t *lines, const metrics_epoch_t *all,
+                                   const metrics_node_t *nodes, double ended) {
     sgp_status_t status;
     do {
         int writer = presence_first(run->group);

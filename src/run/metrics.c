@@ -170,7 +170,7 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     if (!stream) return NULL;
     files_json_begin();
     bool printed = true;
-    for (int i = 0; i < lines->count; i++)
+    for (int i = lines->first; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
             if (metrics_has(lines, node)) printed = print_record(stream, lines, epoch, node, i);
     for (int node = 0; nodes && node < lines->size && printed; node++)

@@ -2,8 +2,11 @@
 /* The metrics of a run, and metrics.jsonl, in which each line is a JSON object.
  *
  * Every node keeps its own numbers in memory during an epoch and sends them to the others at its end,
- * so that logging adds no message and no waiting to a step. The file therefore grows by whole
- * epochs; an interrupted run has those that were finished.
+ * so that logging adds no message and no waiting to a step. During the epoch a thread of each node
+ * appends what it has to a file of the node's own every --metrics-seconds, and that of the writing
+ * node appends to metrics.jsonl the lines that all nodes have made (run/run_live.h). So the file grows
+ * by whole lines, in the order of this header, and never shrinks; the end of the epoch adds the lines
+ * that are missing. Where the nodes do not share the directory it grows by whole epochs.
  *
  * About METRICS_PER_EPOCH times per epoch, for each node, means over the steps since the last such
  * line:
@@ -86,6 +89,7 @@ typedef struct metrics {
 /* The lines of an epoch, of all nodes that are there. */
 typedef struct metrics_lines {
     int size, count;
+    int first;   /* the file has the lines before it */
     bool *there; /* (size); NULL: all are */
     int workers; /* of a node: line i is worker i % workers of node i / workers; 0: one */
     metrics_record_t *records; /* (size, count) */
@@ -130,7 +134,7 @@ void metrics_release(metrics_lines_t *lines);
 sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
                            const metrics_epoch_t *epoch, const metrics_node_t *nodes);
 
-/* The text that it appends, in order of step, then node. NULL when out of memory; released with
+/* The text that it appends, from line `first` on, in order of step, then node. NULL when out of memory; released with
  * free. */
 char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
                    const metrics_node_t *nodes);

@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "run/decay.h"
 #include "run/option_rows_data.h"
+#include "run/option_rows_files.h"
 #include "run/option_rows_outer.h"
 #include "run/option_rows_rounds.h"
 #include "run/option_texts.h"
@@ -428,17 +429,8 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "steps between checkpoints",
      .more = "The last two are kept, and the run writes one at its end."},
-    {.name = "checkpoint-minutes",
-     .argument = "M",
-     .type = OPTION_REAL,
-     .section = SECTION_FILES,
-     .offset = AT(checkpoint_minutes),
-     .initial = "10",
-     .max = 1e6,
-     .wanted = "a number, 0 or more",
-     .may_change = true,
-     .help = "longest time without a checkpoint, also within an epoch; 0: no limit",
-     .more = "Ctrl-C and SIGTERM write one more."},
+    CHECKPOINT_MINUTES_ROW,
+    METRICS_SECONDS_ROW,
     {.name = "keep-going",
      .type = OPTION_FLAG,
      .section = SECTION_TRAINING,

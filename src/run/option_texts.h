@@ -26,8 +26,9 @@
     "with the samples that are left, and the learning rate follows the global batch. Apart "       \
     "from that only --data (if the same data have moved), --data-threads, --on-bad-image, "        \
     "--transport, --on-loss, --min-nodes, --quorum, --pause-limit, --max-nodes, --grace, "         \
-    "--output, --checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, "   \
-    "--quiet and --json may be given new values. Without --output the run continues in DIR. Of "   \
+    "--output, --checkpoint-every, --checkpoint-minutes, --metrics-seconds, --keep-going, "        \
+    "--tensorboard, --trace, --quiet and --json may be given new values. Without --output the "    \
+    "run continues in DIR. Of "                                                                    \
     "a finished run the summary is printed."
 
 #define MORE_ON_LOSS                                                                               \

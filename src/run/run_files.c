@@ -5,6 +5,7 @@
 #include "run/checkpoint_folder.h"
 #include "files/atomic_file.h"
 #include "run/metrics.h"
+#include "run/own_lines.h"
 #include "run/run_tensorboard.h"
 #include "run/run_trace.h"
 
@@ -55,10 +56,16 @@ static bool is_flight(const char *name) {
     return numbers > 1 && (!strcmp(end, "json") || !strcmp(end, "json.part"));
 }
 
-/* A part of a file, or "config-3.json", of a killed run. */
+/* A part of a file, "config-3.json" or "metrics-3.jsonl", of a killed run. */
 static bool is_leftover(const char *name) {
-    char config[NAME_MAX + 1];
+    char config[NAME_MAX + 1], lines[OWN_LINES_NAME];
     int rank, length = 0;
+    if (own_lines_is_name(name, &rank)) return true;
+    if (sscanf(name, "metrics-%d.jsonl%n", &rank, &length) == 1 && length > 0) {
+        snprintf(lines, sizeof lines, "metrics-%d.jsonl", rank);
+        if (atomic_file_is_part(name, lines)) return true;
+    }
+    length = 0;
     for (int i = 0; i < NAMES; i++)
         if (atomic_file_is_part(name, names[i])) return true;
     if (is_flight(name)) return true;
@@ -111,6 +118,18 @@ static sgp_status_t remove_checkpoints(const char *directory) {
     snprintf(path, sizeof path, "%s/" CHECKPOINT_FOLDER, directory);
     rmdir(path);
     return SGP_OK;
+}
+
+sgp_status_t run_files_remove_own_lines(const char *directory, int from) {
+    DIR *folder = opendir(directory);
+    if (!folder) return SGP_OK;
+    sgp_status_t status = SGP_OK;
+    int process;
+    for (struct dirent *entry; !status && (entry = readdir(folder));)
+        if (own_lines_is_name(entry->d_name, &process) && process >= from)
+            status = atomic_file_remove(directory, entry->d_name);
+    closedir(folder);
+    return status;
 }
 
 /* config.json last, so that a directory whose removal is interrupted still counts as a run. */

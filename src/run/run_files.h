@@ -16,6 +16,10 @@ bool run_files_exist(const char *directory);
  * is of an earlier version, which wrote it only for finished runs. */
 bool run_files_finished(const json_t *summary);
 
+/* Removes the lines that processes have told of an unfinished epoch (run/own_lines.h), of process `from` and later ones.
+ * SGP_ERR_IO, logged. */
+sgp_status_t run_files_remove_own_lines(const char *directory, int from);
+
 /* Removes the files of a run, and leftovers of a killed one; checkpoint/ and tensorboard/ only if
  * they are then empty. SGP_ERR_IO, logged: a file cannot be removed. */
 sgp_status_t run_files_remove(const char *directory);

@@ -5,8 +5,10 @@
 #include "files/json.h"
 #include "mixing/mixer_internal.h"
 #include "run/config.h"
+#include "run/own_lines.h"
 #include "run/resize.h"
 #include "run/resume.h"
+#include "run/run_files.h"
 #include "run/summary.h"
 
 #include <errno.h>
@@ -31,12 +33,21 @@ static sgp_status_t begin_metrics(const run_t *run, uint64_t finished) {
     return status ? status : resize_write_lines(run);
 }
 
+/* What this process has told of an epoch before (run/run_live.h). */
+static sgp_status_t remove_own_lines(const run_t *run) {
+    char name[OWN_LINES_NAME];
+    own_lines_name(run->rank, name);
+    return run->options->output ? atomic_file_remove(run->options->output, name) : SGP_OK;
+}
+
 static sgp_status_t begin_files(run_t *run) {
-    if (!run_writes(run)) return SGP_OK;
+    sgp_status_t own = remove_own_lines(run);
+    if (own || !run_writes(run)) return own;
     const char *output = run->options->output;
     const epochs_t *epochs = &run->replica.epochs;
     uint64_t finished = epochs_finished(epochs, run->step);
     sgp_status_t status = atomic_file_remove(output, "summary.json"); /* of an earlier run */
+    if (!status) status = run_files_remove_own_lines(output, run->founders);
     if (!status) status = write_config(run, "config.json");
     if (!status && run->step > 0) status = begin_metrics(run, finished);
     else if (!status) status = atomic_file_replace(output, METRICS_FILE, NULL, 0);
@@ -94,7 +105,8 @@ sgp_status_t run_output_copy_config(const run_t *run) {
 }
 
 sgp_status_t run_output_join(run_t *run) {
-    sgp_status_t status = run_output_copy_config(run);
+    sgp_status_t status = remove_own_lines(run);
+    if (!status) status = run_output_copy_config(run);
     return status ? status : begin_trace(run);
 }
 
@@ -133,6 +145,7 @@ static sgp_status_t write_model(const run_t *run, const char *hash) {
 sgp_status_t run_output_finish(const run_t *run, const train_summary_t *summary) {
     if (!run_writes(run)) return SGP_OK;
     sgp_status_t status = write_model(run, summary->parameters_hash);
+    if (!status) status = run_files_remove_own_lines(run->options->output, 0);
     return status ? status : write_summary(run, summary);
 }
 

@@ -110,6 +110,7 @@ typedef struct run {
     times_t times;
     run_tensorboard_t tensorboard; /* used if run_writes and options->tensorboard */
     run_trace_t trace;             /* all zero unless options->trace */
+    struct run_live *live;         /* run/run_live.h; NULL: files grow at the ends of epochs */
 
     uint64_t step;     /* steps done */
     uint64_t saved;    /* of them, in the last complete checkpoint; 0: there is none */

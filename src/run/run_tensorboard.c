@@ -7,6 +7,7 @@
 #include "run/pacing.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,32 +127,67 @@ static metrics_node_t mean_node(const metrics_lines_t *lines, const metrics_node
     return mean;
 }
 
-static sgp_status_t write_file(const run_tensorboard_t *board, int process, records_t *records,
-                               const metrics_lines_t *lines, const metrics_epoch_t *epoch,
-                               const metrics_node_t *nodes, double ended) {
-    metrics_node_t result = process == ALL ? mean_node(lines, nodes) : nodes[process];
-    char name[256];
-    records->length = 0;
-    for (int i = 0; i < lines->count; i++) {
+/* The lines of a process, or of ALL, from `first` on. began: the time of its second 0. Returns the time of the last one. */
+static double add_lines(records_t *records, int process, const metrics_lines_t *lines,
+                        double began) {
+    double wall_time = 0;
+    for (int i = lines->first; i < lines->count; i++) {
         metrics_record_t line =
             process == ALL ? mean_line(lines, i) : lines->records[process * lines->count + i];
-        double wall_time = ended - (result.seconds - line.mean.seconds);
+        wall_time = began + line.mean.seconds;
         add_line(records, wall_time, &line, lines->distances[i]);
     }
-    add_end(records, ended, epoch, &result, process == ALL);
+    return wall_time;
+}
+
+static sgp_status_t append(const run_tensorboard_t *board, int process, const records_t *records) {
+    char name[256];
     name_file(board, process, name);
     return atomic_file_append(board->output, name, records->bytes, records->length);
 }
 
-sgp_status_t run_tensorboard_write(const run_tensorboard_t *board, const metrics_lines_t *lines,
+static sgp_status_t write_end(const run_tensorboard_t *board, int process, records_t *records,
+                              const metrics_lines_t *lines, const metrics_epoch_t *epoch,
+                              const metrics_node_t *nodes, double ended) {
+    metrics_node_t result = process == ALL ? mean_node(lines, nodes) : nodes[process];
+    double began = board->began > 0 ? board->began : ended - result.seconds;
+    double last = add_lines(records, process, lines, began);
+    add_end(records, fmax(ended, last), epoch, &result, process == ALL);
+    return append(board, process, records);
+}
+
+/* Room for the lines and the end of an epoch. */
+static sgp_status_t make_room(records_t *records, const metrics_lines_t *lines) {
+    records->bytes = malloc(((size_t)lines->count + 1) * EVENT_RECORD_BYTES);
+    return records->bytes ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for event files");
+}
+
+sgp_status_t run_tensorboard_write_lines(run_tensorboard_t *board, const metrics_lines_t *lines,
+                                         double began) {
+    records_t records = {.length = 0};
+    sgp_status_t status = make_room(&records, lines);
+    if (board->began == 0) board->began = began;
+    for (int process = ALL; process < lines->size && !status; process++) {
+        if (process != ALL && !metrics_has(lines, process)) continue;
+        records.length = 0;
+        add_lines(&records, process, lines, board->began);
+        status = append(board, process, &records);
+    }
+    free(records.bytes);
+    return status;
+}
+
+sgp_status_t run_tensorboard_write(run_tensorboard_t *board, const metrics_lines_t *lines,
                                    const metrics_epoch_t *epoch, const metrics_node_t *nodes,
                                    double ended) {
-    records_t records = {.bytes = malloc(((size_t)lines->count + 1) * EVENT_RECORD_BYTES)};
-    if (!records.bytes) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for event files");
-    sgp_status_t status = SGP_OK;
-    for (int process = ALL; process < lines->size && !status; process++)
-        if (process == ALL || metrics_has(lines, process))
-            status = write_file(board, process, &records, lines, epoch, nodes, ended);
+    records_t records = {.length = 0};
+    sgp_status_t status = make_room(&records, lines);
+    for (int process = ALL; process < lines->size && !status; process++) {
+        if (process != ALL && !metrics_has(lines, process)) continue;
+        records.length = 0;
+        status = write_end(board, process, &records, lines, epoch, nodes, ended);
+    }
     free(records.bytes);
+    board->began = 0;
     return status;
 }

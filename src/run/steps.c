@@ -11,6 +11,7 @@
 #include "run/clip.h"
 #include "run/pacing.h"
 #include "run/run_data.h"
+#include "run/run_live.h"
 #include "run/run_pause.h"
 #include "run/run_progress.h"
 
@@ -162,6 +163,7 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step) {
     times_add(&run->times, step->step_ms);
     limits_gradient(&run->limits, step->gradient_ms * 1e-3);
     metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step);
+    run_live_add(run, step);
     run->epoch_sums.loss += step->loss_sum;
     run->epoch_sums.samples += step->samples;
     run->shown_sums.loss += step->loss_sum;
@@ -227,6 +229,7 @@ static sgp_status_t make_steps(run_t *run, uint64_t epoch) {
         if (!status) status = run_step(run, run_data_step(run));
         if (!status) status = arrivals_meet(run);
         if (!status && checkpoint_due(run)) status = checkpoint_write(run);
+        if (!status) run_live_after_step(run, epoch);
         if (!status) run_progress_after_step(run, epoch);
     }
     if (!status) halt_next_step(&run->halt, run->step);
@@ -239,6 +242,8 @@ sgp_status_t steps_run(run_t *run, uint64_t epoch) {
         status = make_steps(run, epoch);
         if (!status) status = run_data_end(run, &more);
     }
-    if (!status) metrics_end(&run->metrics, sgp_mixer_parameters(run->replica.mixer));
-    return status;
+    if (status) return status;
+    metrics_end(&run->metrics, sgp_mixer_parameters(run->replica.mixer));
+    run_live_after_steps(run, epoch);
+    return SGP_OK;
 }

@@ -21,6 +21,7 @@
 #include "run/resize.h"
 #include "run/resume.h"
 #include "run/run_data.h"
+#include "run/run_live.h"
 #include "run/run_output.h"
 #include "run/run_pause.h"
 #include "run/run_result.h"
@@ -216,6 +217,7 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
                                    resize_happens(run) ? &run->consensus : NULL);
     for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
     if (!status) status = run_output_trace(run);
+    if (!status) run_live_stop(run, epochs, SGP_OK);
     return status ? status : finish(run, summary);
 }
 
@@ -248,9 +250,11 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
                              .pause = run->goes_on ? run->options->pause_limit : 0};
     limits_begin(&run->limits);
     checkpoint_restart_clock(run);
+    run_live_start(run);
     sgp_status_t status = run_all(run, summary);
     if (status) {
         sgp_group_failed(run->group, status); /* before calls that are about the end alone */
+        run_live_stop(run, epochs_finished(&run->replica.epochs, run->step), status);
         run_pause_over(run);
         prepare_to_leave(run, groups, status);
         status = ending_share(run, status, summary);

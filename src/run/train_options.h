@@ -83,6 +83,7 @@ typedef struct train_options {
     double outer_lr;       /* of outer steps; 0: none */
     double outer_momentum; /* below 0: not given */
     const char *preset;    /* "none", "lan", "slow" or "wan"; recorded only, too: see preset.h */
+    double metrics_seconds; /* between two writes of metrics within an epoch; 0: at its end only */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops

@@ -139,6 +139,7 @@ static const train_options_t unusual = {
     0.65,
     0.85,
     "wan",
+    2.25,
 };
 
 /* Strings that differ in place but not in letters become the same. */

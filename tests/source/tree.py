@@ -12,7 +12,7 @@ ROOT = Path(os.environ.get("SGP_SOURCE", Path(__file__).resolve().parents[2]))
 ORDER = [
     ["tools/sgp"],
     ["tools/sgp/report", "tools/sgp/flight", "tools/sgp/graph", "tools/sgp/simulate", "tools/sgp/bench", "tools/sgp/data",
-     "tools/sgp/launch"],
+     "tools/sgp/launch", "tools/sgp/watch"],
     ["tools/sgp/cli"],
     ["src/run"],
     ["src/files"],
@@ -37,6 +37,7 @@ HEADERS = {
     "tools/sgp": "command.h",
     "tools/sgp/report": "report.h",
     "tools/sgp/flight": "flight_view.h",
+    "tools/sgp/watch": "watch.h",
     "tools/sgp/graph": "graph_view.h",
     "tools/sgp/simulate": "simulate_settings.h",
     "tools/sgp/bench": "bench.h",

@@ -15,6 +15,8 @@
     X(train, &train_table, "train a model on several nodes")                                       \
     X(run, &run_table, "start a program that uses libsgp on several nodes")                        \
     X(compare, &compare_table, "train with several algorithms and write a report")                 \
+    X(status, &status_table, "print what a run does, running or ended")                            \
+    X(watch, &watch_table, "show in the terminal what a run does")                                 \
     X(table, &table_table, "print one line for each finished run")                                 \
     X(report, &report_table, "write a page with tables and plots about runs")                      \
     X(flight, &flight_table, "say who waited for whom when a run failed or hung")                  \
@@ -36,9 +38,9 @@ COMMANDS(COMMAND_DECLARE)
 #undef COMMAND_DECLARE
 
 /* Their options. */
-extern const option_table_t train_table, run_table, compare_table, table_table, report_table,
-    flight_table, graph_table, simulate_table, bench_table, average_table, eval_table, model_table,
-    data_table, key_table;
+extern const option_table_t train_table, run_table, status_table, watch_table, compare_table,
+    table_table, report_table, flight_table, graph_table, simulate_table, bench_table,
+    average_table, eval_table, model_table, data_table, key_table;
 
 typedef struct command {
     const char *name;

@@ -41,6 +41,7 @@ typedef struct report_run {
     char *status; /* clean text: summary.json's "finished", "diverged", "interrupted", "failed", or
                         "unfinished": there is none */
     char *reason; /* clean text, why it is not finished; NULL: unknown */
+    bool running; /* a process is working in the directory */
     int epochs_done;
     int damaged_lines;         /* of metrics.jsonl, left out */
     double replaced, left_out; /* pictures that could not be read, of all lines of metrics.jsonl */

@@ -67,10 +67,10 @@ static void print_ending(FILE *out, const report_run_t *run) {
     size_t length = run->reason ? strlen(run->reason) : 0;
     if (length == 0 || !strchr(".!?", run->reason[length - 1])) fputc('.', out);
     if (unfinished)
-        fputs(
-            " It was interrupted or is still running: summary.json is missing, and the figures are "
-            "those of its last whole epoch.",
-            out);
+        fputs(run->running ? " It is still running, and the figures are those up to now."
+                           : " It was interrupted: summary.json is missing, and the figures are "
+                             "those up to its last lines.",
+              out);
     else if (run->epochs_done > 0 && strcmp(run->status, "diverged") != 0)
         fprintf(out, " Its figures are those of epoch %d.", run->epochs_done);
 }

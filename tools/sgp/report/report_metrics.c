@@ -6,7 +6,7 @@
 #include "base/constants.h"
 #include "files/json.h"
 #include "run/config.h"
-#include "run/metrics.h"
+#include "run/live_merge.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,6 +34,7 @@ typedef struct reader {
     double covered; /* steps that the last line covers; the node's other workers cover as many */
     double *ends;   /* (finished) steps of the run at the end of each epoch */
     int finished;
+    double last_step; /* of all lines */
 } reader_t;
 
 /* The node and worker that wrote a line. */
@@ -155,6 +156,7 @@ static bool add_line(reader_t *reader, json_t *line) {
     if (!(node >= 0 && node < SGP_MOST_PROCESSES) || !(step >= 0)) return false;
     if (!(worker >= 0 && worker < SGP_MOST_PROCESSES)) return false;
     source_t source = {(int)node, (int)worker};
+    reader->last_step = fmax(reader->last_step, step);
     if (!epoch && !json_object_get(line, "loss")) return false;
     if (!epoch) {
         close_moment(reader, &reader->epoch);
@@ -171,18 +173,61 @@ static bool add_line(reader_t *reader, json_t *line) {
     return true;
 }
 
+static void read_line(reader_t *reader, const char *text, size_t length) {
+    json_t *line = files_json_parse(text, length, 0, NULL);
+    if (!line || !add_line(reader, line)) reader->run->damaged_lines++;
+    json_decref(line);
+}
+
 static void read_lines(reader_t *reader, FILE *file) {
     char *text = NULL;
     size_t room = 0;
-    for (ssize_t length; (length = getline(&text, &room, file)) >= 0;) {
-        if (length == 1 && *text == '\n') continue;
-        json_t *line = files_json_parse(text, (size_t)length, 0, NULL);
-        if (!line || !add_line(reader, line)) reader->run->damaged_lines++;
-        json_decref(line);
-    }
+    for (ssize_t length; (length = getline(&text, &room, file)) >= 0;)
+        if (length > 1 || *text != '\n') read_line(reader, text, (size_t)length);
     free(text);
+}
+
+/* ---- an epoch that is under way, or was when the run was killed ---- */
+
+/* Whether the process has line i, and metrics.jsonl has not. */
+static bool has_more(const reader_t *reader, const own_lines_t *own, int i) {
+    return own && own->head.epoch == reader->finished + 1 && i < (int)own->count &&
+           own->lines[i].step > reader->last_step;
+}
+
+/* Of a node. */
+static int count_workers(own_lines_t *const *own, int size) {
+    int workers = 1;
+    for (int p = 0; p < size; p++)
+        if (own[p] && own[p]->head.worker >= workers) workers = own[p]->head.worker + 1;
+    return workers;
+}
+
+/* Reads line i of all processes that have made it, as metrics.jsonl would have it. there: (size) scratch. */
+static void read_own_line(reader_t *reader, own_lines_t *const *own, int size, int i, bool *there) {
+    metrics_epoch_t epoch = {.epoch = reader->finished + 1};
+    metrics_lines_t lines;
+    bool any = false;
+    for (int p = 0; p < size; p++) any |= there[p] = has_more(reader, own[p], i);
+    if (!any || live_merge_lines(own, size, there, i, i + 1, &lines)) return;
+    lines.workers = count_workers(own, size);
+    char *text = metrics_text(&lines, &epoch, NULL);
+    for (char *line = text, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        read_line(reader, line, (size_t)(end - line));
+    free(text);
+    metrics_release(&lines);
     close_moment(reader, &reader->step);
-    close_moment(reader, &reader->epoch);
+}
+
+/* Without memory the curves end earlier. */
+static void read_own_lines(reader_t *reader, const char *directory) {
+    own_lines_t **own;
+    int size;
+    if (own_lines_read_all(directory, &own, &size)) return;
+    bool *there = calloc((size_t)size + 1, sizeof *there);
+    for (int i = 0; i < METRICS_PER_EPOCH && there; i++) read_own_line(reader, own, size, i, there);
+    free(there);
+    own_lines_free(own, size);
 }
 
 static void finish_nodes(report_run_t *run) {
@@ -255,6 +300,9 @@ json_t *report_metrics_read(const char *directory, report_run_t *run) {
     if (!file) return NULL;
     read_lines(&reader, file);
     fclose(file);
+    close_moment(&reader, &reader.step);
+    close_moment(&reader, &reader.epoch);
+    read_own_lines(&reader, directory);
     free(reader.last_steps);
     finish_nodes(run);
     double steps = steps_per_epoch(run, reader.last_epoch);

@@ -7,6 +7,7 @@
 #include "report/report_metrics.h"
 #include "cli/text.h"
 
+#include "files/directory_lock.h"
 #include "files/json.h"
 
 #include <errno.h>
@@ -133,6 +134,7 @@ static int read_run(const char *directory, report_run_t *run) {
         message_error("%s: not the directory of a run (no config.json)", directory);
         return EXIT_MISTAKE;
     }
+    run->running = directory_lock_is_held(directory);
     if (!read_end(run)) {
         message_error("out of memory for %s", directory);
         return EXIT_FAILED;
