@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "group/flight_watch.h"
 #include "group/status_serving.h"
 
 #include "base/constants.h"
@@ -143,7 +144,10 @@ static void start_server(sgp_status_serving_t *serving, sgp_status_server_start_
                                            .token_file = serving->token_file,
                                            .insecure = serving->insecure,
                                            .log = quiet ? NULL : log_line};
-    sgp_status_source_t source = {.context = serving->status, .take = take, .release = release};
+    sgp_status_source_t source = {.context = serving->status,
+                                  .take = take,
+                                  .release = release,
+                                  .write_flight = sgp_flight_watch_asked};
     int port = 0;
     sgp_status_t status = start(&options, &source, &port, &serving->server);
     serving->tries++;

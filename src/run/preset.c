@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/preset.h"
 
-#include <string.h>
+#include "run/preset_rate.h"
 
-/* docs/results.md, "Outer steps": at a larger rate the outer momentum is too much. */
-#define OUTER_RATE 0.25
+#include <string.h>
 
 typedef struct preset {
     const char *name;
@@ -12,16 +11,15 @@ typedef struct preset {
     sgp_encoding_t encoding;
     int rounds, local_steps;
     double outer_lr, outer_momentum; /* 0, and below 0: none */
-    double rate;
     const char *text;
 } preset_t;
 
 static const preset_t presets[] = {
-    {"lan", SGP_ALGORITHM_SGP, SGP_ENCODING_FLOAT32, 1, 1, 0, -1, 1,
+    {"lan", SGP_ALGORITHM_SGP, SGP_ENCODING_FLOAT32, 1, 1, 0, -1,
      "--algorithm sgp --rounds 1 --encoding float32"},
-    {"slow", SGP_ALGORITHM_SGP, SGP_ENCODING_INT4, SGP_ROUNDS_AUTO, 1, 0, -1, 1,
+    {"slow", SGP_ALGORITHM_SGP, SGP_ENCODING_INT4, SGP_ROUNDS_AUTO, 1, 0, -1,
      "--algorithm sgp --rounds auto --encoding int4"},
-    {"wan", SGP_ALGORITHM_ALLREDUCE, SGP_ENCODING_INT4, 1, 16, 0.7, 0.8, OUTER_RATE,
+    {"wan", SGP_ALGORITHM_ALLREDUCE, SGP_ENCODING_INT4, 1, 16, 0.7, 0.8,
      "--algorithm allreduce --local-steps 16 --outer-lr 0.7 --outer-momentum 0.8 --encoding int4, "
      "and a quarter of the learning rate"},
 };
@@ -41,12 +39,7 @@ void preset_apply(train_options_t *options) {
     options->local_steps = preset->local_steps;
     options->outer_lr = preset->outer_lr;
     options->outer_momentum = preset->outer_momentum;
-    if (options->lr >= 0) options->lr *= preset->rate;
-}
-
-double preset_rate(const char *name) {
-    const preset_t *preset = find(name);
-    return preset ? preset->rate : 1;
+    if (options->lr >= 0) options->lr *= preset_rate(options->preset);
 }
 
 const char *preset_text(const char *name) {

@@ -13,9 +13,6 @@
  * set before, by a recipe, becomes a quarter of it, as the default does in train_options_settle. */
 void preset_apply(train_options_t *options);
 
-/* By which the preset scales a learning rate that its user has not given. */
-double preset_rate(const char *preset);
-
 /* The options that a preset sets, as its user would write them; static. "none": NULL. */
 const char *preset_text(const char *preset);
 

@@ -2,7 +2,7 @@
 #include "run/train_options.h"
 
 #include "mixing/algorithm_table.h"
-#include "run/preset.h"
+#include "run/preset_rate.h"
 
 #include <stdio.h>
 #include <string.h>
