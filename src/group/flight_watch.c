@@ -14,6 +14,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* While the thread is started or ended; taken before the next one. Groups of several threads of a program begin and end at once. */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static sgp_flight_source_t *sources;
 static char folder[PATH_MAX]; /* "": none */
@@ -111,12 +114,13 @@ static void *listen_main(void *argument) {
 
 static void in_child(void *context) {
     (void)context;
+    pthread_mutex_init(&changing, NULL);
     pthread_mutex_init(&lock, NULL);
     sources = NULL;
     listens = false;
 }
 
-/* Lock held. Best effort: without a thread SIGQUIT stays what it was. */
+/* Both locks held. Best effort: without a thread SIGQUIT stays what it was. */
 static void listen_to_signal(void) {
     static int descriptor;
     struct sigaction before, action = {.sa_handler = ring, .sa_flags = SA_RESTART | SA_ONSTACK};
@@ -140,7 +144,7 @@ static void listen_to_signal(void) {
     listens = true;
 }
 
-/* Lock free: the thread may be about to take it. */
+/* `changing` is held, `lock` is not: the thread may be about to take it. */
 static void stop_listening(void) {
     struct sigaction now;
     uint64_t stop = STOP;
@@ -166,6 +170,7 @@ static void ask_environment(void) {
 }
 
 void sgp_flight_watch_add(sgp_flight_source_t *source) {
+    pthread_mutex_lock(&changing);
     pthread_mutex_lock(&lock);
     ask_environment();
     if (!sources) began = sgp_clock_pair();
@@ -175,9 +180,11 @@ void sgp_flight_watch_add(sgp_flight_source_t *source) {
     *end = source;
     listen_to_signal();
     pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&changing);
 }
 
 void sgp_flight_watch_remove(sgp_flight_source_t *source) {
+    pthread_mutex_lock(&changing);
     pthread_mutex_lock(&lock);
     sgp_flight_source_t **at = &sources;
     while (*at && *at != source) at = &(*at)->next;
@@ -186,6 +193,7 @@ void sgp_flight_watch_remove(sgp_flight_source_t *source) {
     if (last) listens = false;
     pthread_mutex_unlock(&lock);
     if (last) stop_listening();
+    pthread_mutex_unlock(&changing);
 }
 
 void sgp_flight_watch_name(const char *id) {
@@ -195,12 +203,14 @@ void sgp_flight_watch_name(const char *id) {
 }
 
 void sgp_flight_watch_into(const char *path, bool also_failures) {
+    pthread_mutex_lock(&changing);
     pthread_mutex_lock(&lock);
     asked_environment = true;
     snprintf(folder, sizeof folder, "%s", path ? path : "");
     failures = also_failures;
     listen_to_signal();
     pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&changing);
 }
 
 /* Statuses that end a call alone, or nothing. */

@@ -243,7 +243,8 @@ static void put_member(page_t *page, const watch_view_t *view, const view_member
         append(text, sizeof text, " %10s", cell(member->samples_per_second, 0, number));
     if (page->width >= AT_AGE) append(text, sizeof text, " %8s", age_text(member->age, number));
     append(text, sizeof text, " %8s", cell(member->step_ms, 1, number));
-    if (*member->reason) append(text, sizeof text, "  %s", member->reason);
+    bool fits = text_length(text) + 2 + text_length(member->reason) <= page->width;
+    if (*member->reason && fits) append(text, sizeof text, "  %s", member->reason);
     else if (page->width >= AT_BAR && member->step_ms > 0) {
         append(text, sizeof text, "  ");
         append_bar(text, sizeof text, member, most, page->width - text_length(text));
