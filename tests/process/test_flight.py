@@ -10,6 +10,9 @@ import unittest
 
 from support import LIMIT, ProgramTest, node_pids
 
+# Scripts' background jobs ignore it, and so would every process of a test.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 NODES = 3
 RUN = ["--model", "mlp", "--batch-size", "4", "--transport", "shm"]
 
