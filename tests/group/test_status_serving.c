@@ -29,14 +29,31 @@ struct sgp_status_server {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int starts[NODES], stops[NODES], running = -1; /* by node */
-static int failures;                                  /* starts that are still to fail */
+static int starts[NODES], stops[NODES]; /* by node */
+static atomic_int running = -1;         /* a node */
+static int failures;                    /* starts that are still to fail */
 static sgp_status_t failure;
 static char seen_address[64], seen_token[64];
 static bool seen_insecure;
 
 __attribute__((visibility("default"))) sgp_status_server_start_t sgp_status_server_start;
 __attribute__((visibility("default"))) sgp_status_server_stop_t sgp_status_server_stop;
+
+/* What nodes wait for has changed, perhaps. Nothing else is locked while this is. */
+static pthread_mutex_t news_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
+
+static void tell(void) {
+    pthread_mutex_lock(&news_lock);
+    pthread_cond_broadcast(&news);
+    pthread_mutex_unlock(&news_lock);
+}
+
+static void wait_until(bool (*holds)(int rank), int rank) {
+    pthread_mutex_lock(&news_lock);
+    while (!holds(rank)) pthread_cond_wait(&news, &news_lock);
+    pthread_mutex_unlock(&news_lock);
+}
 
 /* Whose source it is, by the snapshot. */
 static int node_of(const sgp_status_source_t *source) {
@@ -58,35 +75,29 @@ sgp_status_t sgp_status_server_start(const sgp_status_server_options_t *options,
     snprintf(seen_address, sizeof seen_address, "%s", options->address);
     snprintf(seen_token, sizeof seen_token, "%s", options->token_file ? options->token_file : "");
     seen_insecure = options->insecure;
-    CHECK(running < 0);
+    CHECK(atomic_load(&running) < 0);
     if (failures > 0) {
         failures--;
         status = failure;
         if (options->log) options->log(SGP_LOG_ERROR, -1, "it cannot", options->log_user);
     } else {
-        running = node;
+        atomic_store(&running, node);
         *port = 4321;
         *server = calloc(1, sizeof **server);
         (*server)->node = node;
     }
     pthread_mutex_unlock(&lock);
+    tell();
     return status;
 }
 
 void sgp_status_server_stop(sgp_status_server_t *server) {
     pthread_mutex_lock(&lock);
-    CHECK(running == server->node);
-    running = -1;
+    CHECK(atomic_load(&running) == server->node);
+    atomic_store(&running, -1);
     stops[server->node]++;
     pthread_mutex_unlock(&lock);
     free(server);
-}
-
-static int serving(void) {
-    pthread_mutex_lock(&lock);
-    int node = running;
-    pthread_mutex_unlock(&lock);
-    return node;
 }
 
 /* ---- nodes ---- */
@@ -99,6 +110,7 @@ static void count_lines(sgp_log_level_t level, int rank, const char *line, void 
     if (level == SGP_LOG_ERROR && strstr(line, "it cannot")) atomic_fetch_add(&lines, 1);
     if (level == SGP_LOG_ERROR && strstr(line, "libsgp-status.so") && strstr(line, "libsgp has it"))
         atomic_fetch_add(&lines, 1);
+    tell();
 }
 
 static sgp_group_t *join(sgp_transport_t *transport) {
@@ -108,19 +120,21 @@ static sgp_group_t *join(sgp_transport_t *transport) {
     return group;
 }
 
+static bool has_its_turn(int rank) {
+    return atomic_load(&left) >= rank && atomic_load(&running) == rank;
+}
+
 /* Each leaves once it has served, the lowest first. */
 static void take_over(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_group_t *group = join(transport);
     int rank = sgp_group_rank(group);
-    while (atomic_load(&left) < rank || serving() != rank) {
-        const struct timespec moment = {.tv_nsec = 1000000};
-        nanosleep(&moment, NULL);
-    }
+    wait_until(has_its_turn, rank);
     if (rank % 2) sgp_group_abort(group);
     else sgp_group_leave(group);
-    CHECK(serving() != rank);
+    CHECK(atomic_load(&running) != rank);
     atomic_fetch_add(&left, 1);
+    tell();
 }
 
 static void begin(void) {
@@ -160,13 +174,15 @@ static void test_port_taken(void **state) {
 
 /* ---- what no other try can change ---- */
 
+static bool has_a_line(int rank) {
+    (void)rank;
+    return atomic_load(&lines) > 0;
+}
+
 static void wait_for_a_line(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_group_t *group = join(transport);
-    while (atomic_load(&lines) == 0) {
-        const struct timespec moment = {.tv_nsec = 1000000};
-        nanosleep(&moment, NULL);
-    }
+    wait_until(has_a_line, 0);
     CHECK(sgp_group_barrier(group) == SGP_OK);
     sgp_group_leave(group);
 }
