@@ -19,13 +19,7 @@ typedef struct status_settings {
 #define AT(member) offsetof(status_settings_t, member)
 
 static const option_t options[] = {
-    {.name = "status-token-file",
-     .argument = "FILE",
-     .type = OPTION_STRING,
-     .offset = AT(token_file),
-     .shown = "",
-     .wanted = "a file",
-     .help = "the token of the status server, as the run was given it"},
+    WATCH_TOKEN_ROW(AT(token_file)),
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),

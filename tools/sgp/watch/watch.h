@@ -14,6 +14,14 @@
 
 enum { WATCH_PROBLEM = 512, WATCH_TOKEN = 512 };
 
+/* The option of the commands that ask a status server. value_offset: of a const char *. */
+#define WATCH_TOKEN_ROW(value_offset)                                                              \
+    {                                                                                              \
+        .name = "status-token-file", .argument = "FILE", .type = OPTION_STRING,                    \
+        .offset = (value_offset), .shown = "", .wanted = "a file",                                 \
+        .help = "the token of the status server, as the run was given it"                          \
+    }
+
 typedef struct watch_source watch_source_t;
 
 /* what: the directory of a run, or [HOST:]PORT; a directory comes first. token_file: NULL: none. NULL after one line about a
